@@ -1,0 +1,118 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// What every Swift target is compiled with.
+let settings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .treatAllWarnings(as: .error),
+]
+
+let package = Package(
+    name: "swift-dqlite",
+    platforms: [.macOS(.v15)],
+    products: [
+        .library(name: "DqliteClient", targets: ["DqliteClient"]),
+        .library(name: "DqliteNode", targets: ["DqliteNode"]),
+        .library(name: "DqliteProtocol", targets: ["DqliteProtocol"]),
+        .library(name: "CDqliteProtocol", targets: ["CDqliteProtocol"]),
+        .executable(name: "dqlite", targets: ["dqlite"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    ],
+    targets: [
+        // The protocol: primitives, generated messages, their C twins, and how they lie in NIO's buffers.
+        .target(name: "DqliteWire", swiftSettings: settings),
+        .target(name: "DqliteProtocol", dependencies: ["DqliteWire"], swiftSettings: settings),
+        .systemLibrary(
+            name: "CProtobufC", pkgConfig: "libprotobuf-c",
+            providers: [.apt(["libprotobuf-c-dev"]), .brew(["protobuf-c"])]),
+        .target(name: "CDqliteProtocol", dependencies: ["CProtobufC"]),
+        .target(
+            name: "DqliteFraming",
+            dependencies: ["DqliteProtocol", "DqliteWire", .product(name: "NIOCore", package: "swift-nio")],
+            swiftSettings: settings),
+
+        // The node.
+        .systemLibrary(
+            name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"]), .brew(["sqlite3"])]),
+        .target(name: "DqliteEngine", dependencies: ["CSQLite", "DqliteProtocol", "DqliteWire"], swiftSettings: settings),
+        .target(
+            name: "DqliteNode",
+            dependencies: [
+                "DqliteEngine", "DqliteFraming", "DqliteProtocol", "DqliteWire",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Metrics", package: "swift-metrics"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "dqlite",
+            dependencies: [
+                "DqliteNode",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: settings),
+
+        // The client.
+        .target(
+            name: "DqliteClient",
+            dependencies: [
+                "DqliteFraming", "DqliteProtocol", "DqliteWire",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "demo",
+            dependencies: ["DqliteClient", .product(name: "Logging", package: "swift-log")],
+            path: "Examples/Demo", swiftSettings: settings),
+
+        // The generator of the protocol.
+        .executableTarget(
+            name: "ProtocolGenerator",
+            dependencies: ["DqliteWire", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            path: "Generator/ProtocolGenerator", swiftSettings: settings),
+
+        // Tests.
+        .testTarget(name: "ArchitectureTests", swiftSettings: settings),
+        .testTarget(name: "DqliteWireTests", dependencies: ["DqliteWire"], swiftSettings: settings),
+        .testTarget(
+            name: "DqliteEngineTests", dependencies: ["DqliteEngine", "DqliteProtocol", "DqliteWire"], swiftSettings: settings),
+        .testTarget(
+            name: "DqliteClientTests",
+            dependencies: [
+                "DqliteClient", "DqliteFraming", "DqliteProtocol", "DqliteWire",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "DqliteNodeTests",
+            dependencies: [
+                "DqliteClient", "DqliteEngine", "DqliteFraming", "DqliteNode", "DqliteProtocol", "DqliteWire",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: settings),
+    ],
+    swiftLanguageModes: [.v6]
+)
