@@ -1,5 +1,11 @@
+/// A message of the schema.
+public protocol WireMessage: Sendable {
+    /// Its name in the schema, for errors.
+    static var messageName: StaticString { get }
+}
+
 /// A message, or a part of one, that the dqlite encoding can carry.
-public protocol DqliteEncodable: Sendable {
+public protocol DqliteEncodable: WireMessage {
     /// The highest revision of the layout; 0 when there is only one.
     static var highestRevision: UInt8 { get }
 
@@ -16,7 +22,7 @@ public protocol DqliteEncodable: Sendable {
 }
 
 /// A message of the protobuf encoding.
-public protocol ProtobufEncodable: Sendable {
+public protocol ProtobufEncodable: WireMessage {
     /// Size in bytes, as ``encodeProtobuf(into:)`` will write it.
     var protobufEncodedSize: Int { get }
 
