@@ -1,0 +1,39 @@
+# What people do with this repository. Each target installs what it needs, or says what to install.
+.PHONY: demo test generate check-schema benchmark format lint interop fuzz
+
+demo:
+	@scripts/install-dependencies sqlite
+	@scripts/demo
+
+test:
+	@scripts/install-dependencies sqlite protobuf
+	@scripts/test
+
+# Rebuilds everything that is made from schema/: Swift, C, documentation.
+generate:
+	@scripts/install-dependencies protobuf
+	@scripts/generate
+
+# Refuses a schema that breaks what was released.
+check-schema:
+	@scripts/install-dependencies protobuf
+	@scripts/check-schema
+
+benchmark:
+	@scripts/install-dependencies sqlite protobuf
+	@scripts/benchmark
+
+# A program of ours on Debian's go-dqlite, unmodified, against our node.
+interop:
+	@scripts/install-dependencies sqlite go-dqlite
+	@scripts/interop
+
+# SECONDS_PER_TARGET=60 by default.
+fuzz:
+	@scripts/fuzz $(or $(SECONDS_PER_TARGET),60)
+
+format:
+	@swift format --in-place --recursive --parallel $$(scripts/swift-sources)
+
+lint:
+	@swift format lint --strict --recursive --parallel $$(scripts/swift-sources)
