@@ -44,7 +44,8 @@ let package = Package(
         // The node.
         .systemLibrary(
             name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"]), .brew(["sqlite3"])]),
-        .target(name: "DqliteEngine", dependencies: ["CSQLite", "DqliteProtocol", "DqliteWire"], swiftSettings: settings),
+        .target(
+            name: "DqliteEngine", dependencies: ["CSQLite", "DqliteProtocol", "DqliteWire"], swiftSettings: settings),
         .target(
             name: "DqliteNode",
             dependencies: [
@@ -81,6 +82,16 @@ let package = Package(
             dependencies: ["DqliteClient", .product(name: "Logging", package: "swift-log")],
             path: "Examples/Demo", swiftSettings: settings),
 
+        .executableTarget(
+            name: "node-benchmark",
+            dependencies: [
+                "DqliteClient", "DqliteFraming", "DqliteProtocol",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            path: "Benchmarks/NodeBenchmark", swiftSettings: settings),
+
         // The generator of the protocol.
         .executableTarget(
             name: "ProtocolGenerator",
@@ -89,9 +100,16 @@ let package = Package(
 
         // Tests.
         .testTarget(name: "ArchitectureTests", swiftSettings: settings),
+        .testTarget(
+            name: "DqliteFramingTests",
+            dependencies: [
+                "DqliteFraming", "DqliteProtocol", "DqliteWire", .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            swiftSettings: settings),
         .testTarget(name: "DqliteWireTests", dependencies: ["DqliteWire"], swiftSettings: settings),
         .testTarget(
-            name: "DqliteEngineTests", dependencies: ["DqliteEngine", "DqliteProtocol", "DqliteWire"], swiftSettings: settings),
+            name: "DqliteEngineTests", dependencies: ["DqliteEngine", "DqliteProtocol", "DqliteWire"],
+            swiftSettings: settings),
         .testTarget(
             name: "DqliteClientTests",
             dependencies: [

@@ -1,5 +1,4 @@
 public import DqliteProtocol
-
 public import NIOCore
 
 /// A frame of the dqlite encoding.

@@ -1,4 +1,3 @@
-
 public import NIOCore
 
 /// Cuts what arrives on a connection into envelopes of the protobuf encoding, without their lengths.
