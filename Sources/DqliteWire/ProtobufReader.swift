@@ -121,6 +121,13 @@ public struct ProtobufReader {
         return ProtobufReader(bytes, message: message, depth: self.depth &+ 1)
     }
 
+    /// Passes over `count` bytes.
+    @inlinable
+    public mutating func skip(bytes count: Int) throws(WireError) {
+        guard count >= 0, self.remaining >= count else { throw self.error(.truncated) }
+        self.position += count
+    }
+
     /// Passes over the value that belongs to `key`.
     public mutating func skip(_ key: UInt32) throws(WireError) {
         switch key & 7 {

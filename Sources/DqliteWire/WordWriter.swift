@@ -50,6 +50,13 @@ public struct WordWriter {
         self.position += count
     }
 
+    /// Passes over `count` bytes, for the caller to fill in later.
+    @inlinable @inline(__always)
+    public mutating func reserve(_ count: Int) {
+        assert(self.end - self.position >= count)
+        self.position += count
+    }
+
     /// Bytes as they are.
     @inlinable @inline(__always)
     public mutating func bytes(_ source: UnsafeRawBufferPointer) {
