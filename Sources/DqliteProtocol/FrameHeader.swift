@@ -21,33 +21,10 @@ public struct FrameHeader: Hashable, Sendable {
         self.revision = revision
     }
 
-    /// The header of a body of `bodySize` bytes.
-    ///
-    /// - Throws: ``WireEncodingError`` when the header cannot express the size; `message` is named in it.
+    /// Reads a header from the first 8 of `bytes`; there must be as many. The last two have no meaning.
     @inlinable
-    public init(
-        bodySize: Int, code: UInt8, revision: UInt8 = 0, message: StaticString
-    ) throws(WireEncodingError) {
-        // Every form of the encoding fills whole words, but for the content of files, which has no padding: dqlite
-        // sends whole pages only.
-        guard bodySize % 8 == 0 else { throw WireEncodingError(.countMismatch, field: message) }
-        guard let words = UInt32(exactly: bodySize / 8) else {
-            throw WireEncodingError(.messageTooLarge, field: message)
-        }
-        self.init(bodyWords: words, code: code, revision: revision)
-    }
-
-    /// Reads a header. The two bytes at its end have no meaning.
-    @inlinable
-    public init(_ bytes: UnsafeRawBufferPointer) throws(WireError) {
-        var reader = WordReader(bytes, message: "FrameHeader")
-        try self.init(dqlite: &reader)
-    }
-
-    /// Reads a header. The two bytes at its end have no meaning.
-    @inlinable
-    public init(dqlite reader: inout WordReader) throws(WireError) {
-        let word = try reader.word()
+    public init(_ bytes: UnsafeRawBufferPointer) {
+        let word = UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self))
         self.bodyWords = UInt32(truncatingIfNeeded: word)
         self.code = UInt8(truncatingIfNeeded: word >> 32)
         self.revision = UInt8(truncatingIfNeeded: word >> 40)

@@ -10,4 +10,11 @@ public protocol RequestMessage: DqliteEncodable, ProtobufEncodable {
 public protocol ResponseMessage: DqliteEncodable, ProtobufEncodable {
     /// Its number.
     static var code: ResponseCode { get }
+
+    /// Whether the header of the frame says which revision the body has. Otherwise it says 0, and the request decided.
+    static var revisionIsInHeader: Bool { get }
+}
+
+extension ResponseMessage {
+    @inlinable public static var revisionIsInHeader: Bool { true }
 }
