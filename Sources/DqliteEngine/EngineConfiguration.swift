@@ -1,0 +1,39 @@
+/// Limits and places of an ``Engine``.
+public struct EngineConfiguration: Sendable {
+    /// Directory of the databases: one file per database, beside it SQLite's `-wal` and `-shm`. It is created if it is
+    /// missing; its parent is not.
+    public var directory: String
+    /// How long a writer waits for those before it, before it fails with SQLITE_BUSY (5).
+    public var writeTimeout: Duration = .seconds(5)
+    /// Threads that run SQL. They are started when needed and end when idle.
+    public var maximumThreads: Int = 64
+    /// Requests that may wait for a thread; further ones fail with SQLITE_BUSY (5).
+    public var maximumWaitingRequests: Int = 65_536
+    /// Time after which an idle thread ends.
+    public var threadIdleLimit: Duration = .seconds(10)
+    /// Databases that may exist, and names that may be open at once.
+    public var maximumDatabases: Int = 1024
+    /// Statements that a session may have prepared at once.
+    public var maximumStatementsPerSession: Int = 4096
+    /// Statements that a session keeps compiled for SQL text that comes again.
+    public var statementCacheCapacity: Int = 64
+    /// How long a transaction may be open. Then it is rolled back, and the session's next request fails with
+    /// SQLITE_ABORT_ROLLBACK (516).
+    public var maximumTransactionDuration: Duration = .seconds(600)
+    /// How long a transaction may wait for the session's next request, or a result that holds the database for writing
+    /// for its reader. Then it is rolled back.
+    public var transactionIdleLimit: Duration = .seconds(60)
+    /// How long a result that only reads may wait for its reader to take more.
+    public var maximumResultPause: Duration = .seconds(600)
+    /// Bytes after which a part of a result ends. A row that is larger makes a part of its own.
+    public var partSize: Int = 65_536
+    /// The largest PRAGMA cache_size that a session may set, in bytes.
+    public var maximumCacheSize: Int = 64 << 20
+    /// The largest database that a dump may have, in bytes: it is built in memory.
+    public var maximumDumpSize: Int = 512 << 20
+    /// How long ``Engine/close()`` waits for what is running to end.
+    public var closeTimeout: Duration = .seconds(10)
+
+    /// The defaults, for databases in `directory`.
+    public init(directory: String) { self.directory = directory }
+}
