@@ -6,5 +6,5 @@ struct GeneratorCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ProtocolGenerator",
         abstract: "Makes the protocol's code and documents from its schema.",
-        subcommands: [GenerateCommand.self])
+        subcommands: [GenerateCommand.self, PlainSchemaCommand.self])
 }
