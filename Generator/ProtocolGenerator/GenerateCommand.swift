@@ -13,7 +13,7 @@ struct GenerateCommand: ParsableCommand {
 
     func run() throws {
         let schema = try self.input.schema()
-        print(schema.messages.count)
+        try OutputFolder(path: self.swiftOutput).replace(with: SwiftGenerator(schema: schema).files(), ending: ".swift")
     }
 }
 
@@ -38,6 +38,30 @@ struct SchemaOptions: ParsableArguments {
         } catch let errors as SchemaErrors {
             FileHandle.standardError.write(Data((errors.description + "\n").utf8))
             throw ExitCode.failure
+        }
+    }
+}
+
+/// A folder of generated files and nothing else.
+struct OutputFolder {
+    let path: String
+
+    /// Writes the files that are new or different, and removes those that are no longer made.
+    func replace(with files: [GeneratedFile], ending: String) throws {
+        let manager = FileManager.default
+        let root = URL(fileURLWithPath: self.path)
+        try manager.createDirectory(at: root, withIntermediateDirectories: true)
+        let paths = Set(files.map(\.path))
+        for path in try manager.subpathsOfDirectory(atPath: self.path)
+        where path.hasSuffix(ending) && !paths.contains(path) {
+            try manager.removeItem(at: root.appendingPathComponent(path))
+        }
+        for file in files {
+            let url = root.appendingPathComponent(file.path)
+            let data = Data(file.text.utf8)
+            if (try? Data(contentsOf: url)) == data { continue }
+            try manager.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+            try data.write(to: url)
         }
     }
 }

@@ -18,7 +18,8 @@ struct PlainSchema {
         }
         // The model keeps the kinds apart; the source's own order reads better.
         let declarations =
-            file.enumerations.map { ($0.position, self.lines(of: $0)) } + file.messages.map { ($0.position, self.lines(of: $0)) }
+            file.enumerations.map { ($0.position, self.lines(of: $0)) }
+            + file.messages.map { ($0.position, self.lines(of: $0)) }
         for (_, declaration) in declarations.sorted(by: { $0.0 < $1.0 }) { lines += [""] + declaration }
         return lines.joined(separator: "\n") + "\n"
     }

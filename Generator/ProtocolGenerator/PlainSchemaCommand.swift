@@ -4,11 +4,14 @@ import Foundation
 /// `plain`: writes the schema for other languages.
 struct PlainSchemaCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "plain", abstract: "Writes the schema without our options, for the protobuf compilers of other languages.")
+        commandName: "plain",
+        abstract: "Writes the schema without our options, for the protobuf compilers of other languages.")
 
     @OptionGroup var input: SchemaOptions
 
-    @Option(help: "Folder for the .proto files. Files that the schema no longer has are removed from it.", completion: .directory)
+    @Option(
+        help: "Folder for the .proto files. Files that the schema no longer has are removed from it.",
+        completion: .directory)
     var output: String
 
     func run() throws {
@@ -16,7 +19,8 @@ struct PlainSchemaCommand: ParsableCommand {
         let folder = URL(filePath: self.output)
         for (path, text) in files {
             let file = folder.appending(path: path)
-            try FileManager.default.createDirectory(at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
+            try FileManager.default.createDirectory(
+                at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
             try writeIfChanged(text, to: file)
         }
         let kept = Set(files.map(\.path))

@@ -125,8 +125,8 @@ extension Validation {
         var mismatch: String?
         switch form {
         case .word:
-            if !field.type.isIntegral, field.type != .scalar(.double) {
-                mismatch = "integers, enumerations, bool and double"
+            if field.type == .scalar(.int32) || !field.type.isIntegral && field.type != .scalar(.double) {
+                mismatch = "integers of 64 bits or without a sign, enumerations, bool and double"
             }
         case .half, .short, .byte:
             let signed: Set<FieldType> = [.scalar(.int64), .scalar(.sint64)]

@@ -128,6 +128,23 @@ public struct ProtobufReader {
         self.position += count
     }
 
+    /// How many fields of this key, preceded by their length, follow one another without a gap: the one whose key has just
+    /// been read and those after it. So that memory can be reserved for as many as there really are.
+    @inlinable
+    public func countOfNeighbours(_ key: UInt32) -> Int {
+        var ahead = self
+        var count = 0
+        do throws(WireError) {
+            repeat {
+                _ = try ahead.bytes()
+                count &+= 1
+            } while try ahead.nextKey() == key
+        } catch {
+            // Whoever reads the fields will meet the same error.
+        }
+        return count
+    }
+
     /// Passes over the value that belongs to `key`.
     public mutating func skip(_ key: UInt32) throws(WireError) {
         switch key & 7 {

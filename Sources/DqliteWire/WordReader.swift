@@ -25,6 +25,15 @@ public struct WordReader {
         self.message = message
     }
 
+    @inlinable
+    init(from start: UnsafeRawPointer, at position: UnsafeRawPointer, to end: UnsafeRawPointer, _ message: StaticString)
+    {
+        self.start = start
+        self.position = position
+        self.end = end
+        self.message = message
+    }
+
     /// Bytes that have been read.
     @inlinable public var offset: Int { self.position - self.start }
     /// Bytes that remain.
@@ -59,6 +68,13 @@ public struct WordReader {
     @inlinable @inline(__always)
     public mutating func byte() throws(WireError) -> UInt8 { try self.load(UInt8.self) }
 
+    /// The next 64 bits, of which only the low 32 may be used.
+    @inlinable @inline(__always)
+    public mutating func halfInWord() throws(WireError) -> UInt32 {
+        guard let half = UInt32(exactly: try self.word()) else { throw self.error(.invalidValue) }
+        return half
+    }
+
     /// The byte at the position, which stays.
     @inlinable @inline(__always)
     public func peekByte() throws(WireError) -> UInt8 {
@@ -72,6 +88,15 @@ public struct WordReader {
         guard count >= 0, self.remaining >= count else { throw self.error(.truncated) }
         defer { self.position += count }
         return UnsafeRawBufferPointer(start: self.position, count: count)
+    }
+
+    /// A reader of the next `count` bytes, over which this one passes.
+    @inlinable
+    public mutating func part(_ count: Int) throws(WireError) -> WordReader {
+        let part = WordReader(
+            from: self.start, at: self.position, to: self.position + max(0, min(count, self.remaining)), self.message)
+        try self.skip(count)
+        return part
     }
 
     /// All bytes that remain.
@@ -118,6 +143,13 @@ public struct WordReader {
         return UnsafeRawBufferPointer(start: self.position, count: count)
     }
 
+    /// The bytes of a blob that is not padded: passes over its length.
+    @inlinable
+    public mutating func unpaddedBlobBytes() throws(WireError) -> UnsafeRawBufferPointer {
+        let count = try self.length()
+        return try self.bytes(count)
+    }
+
     /// A word that says how many bytes follow; checked against what remains.
     @inlinable @inline(__always)
     public mutating func length() throws(WireError) -> Int { try self.count(elementSize: 1) }
@@ -126,14 +158,22 @@ public struct WordReader {
     /// against what remains, so that reserving memory for as many is safe.
     @inlinable @inline(__always)
     public mutating func count(elementSize: Int) throws(WireError) -> Int {
-        let count = try self.word()
+        try self.checked(count: try self.word(), elementSize: elementSize)
+    }
+
+    /// `count`, if as many elements can follow, each of which takes at least `elementSize` bytes (at least 1).
+    @inlinable @inline(__always)
+    public func checked(count: UInt64, elementSize: Int) throws(WireError) -> Int {
         guard count <= UInt64(self.remaining / elementSize) else { throw self.error(.impossibleLength) }
         return Int(count)
     }
 
-    /// Passes over what is missing to a multiple of 8 bytes from the beginning.
+    /// Passes over what is missing to a multiple of 8 bytes from `start`, an offset.
     @inlinable
-    public mutating func align() throws(WireError) { try self.skip(roundedUpToWord(self.offset) - self.offset) }
+    public mutating func align(from start: Int) throws(WireError) {
+        let count = self.offset - start
+        try self.skip(roundedUpToWord(count) - count)
+    }
 
     @inlinable @inline(__always)
     func distanceToNUL() throws(WireError) -> Int {

@@ -98,9 +98,33 @@ public struct WordWriter {
         self.bytes(source, paddedTo: roundedUpToWord(source.count))
     }
 
-    /// Zeros up to a multiple of 8 bytes from the beginning.
+    /// A blob without padding: length, bytes.
     @inlinable
-    public mutating func align() { self.zeros(roundedUpToWord(self.count) - self.count) }
+    public mutating func unpaddedBlob(_ source: UnsafeRawBufferPointer) {
+        self.word(UInt64(source.count))
+        self.bytes(source)
+    }
+
+    /// Zeros up to a multiple of 8 bytes from `start`, an earlier ``count``.
+    @inlinable
+    public mutating func align(from start: Int) {
+        let count = self.count - start
+        self.zeros(roundedUpToWord(count) - count)
+    }
+
+    /// Leaves a word open for the length of what is written next, up to ``closeLength(_:)``.
+    @inlinable
+    public mutating func openLength() -> Int {
+        self.word(0)
+        return self.count
+    }
+
+    /// Stores the length of what was written since ``openLength()``, which gave `mark`.
+    @inlinable
+    public mutating func closeLength(_ mark: Int) {
+        assert(mark >= 8 && mark <= self.count)
+        (self.start + (mark &- 8)).storeBytes(of: UInt64(self.count &- mark).littleEndian, as: UInt64.self)
+    }
 }
 
 /// Size of a text in the dqlite encoding, in bytes.
