@@ -136,7 +136,7 @@ public final class DqliteConnection: DqliteQueryable {
             return try await Self.open(
                 on: self.link, address: self.address, database: database, configuration: self.configuration,
                 eventLoopGroup: self.eventLoopGroup, logger: self.logger,
-                deadline: .now() + TimeAmount(self.configuration.connectTimeout))
+                deadline: self.link.now + TimeAmount(self.configuration.connectTimeout))
         } catch {
             throw error.at(file: file, line: line)
         }

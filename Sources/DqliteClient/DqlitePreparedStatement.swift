@@ -156,3 +156,13 @@ extension DqliteConnection {
         return result
     }
 }
+
+extension DqliteTransaction {
+    /// Prepares a statement, lets `body` use it in the transaction, and closes it.
+    public func withPreparedStatement<Value>(
+        _ sql: String, options: DqliteCallOptions = .defaults, file: String = #fileID, line: Int = #line,
+        _ body: (DqlitePreparedStatement) async throws -> Value
+    ) async throws -> Value {
+        try await self.connection.withPreparedStatement(sql, options: options, file: file, line: line, body)
+    }
+}

@@ -83,7 +83,7 @@ final class ConnectionHandler: ChannelInboundHandler {
         } else {
             self.inbound.writeBuffer(&bytes)
         }
-        self.machine.received(&self.inbound, now: .now(), actions: &self.actions)
+        self.machine.received(&self.inbound, now: self.now, actions: &self.actions)
         self.perform()
     }
 
@@ -107,6 +107,9 @@ final class ConnectionHandler: ChannelInboundHandler {
             DqliteError(.connectionClosed, message: "the connection failed", underlyingError: error))
     }
 
+    /// The time of the event loop, which tests can set.
+    private var now: NIODeadline { self.context?.eventLoop.now ?? .now() }
+
     // MARK: What the program wants
 
     func submit(_ request: OutgoingRequest, reply: Reply) {
@@ -119,7 +122,7 @@ final class ConnectionHandler: ChannelInboundHandler {
 
     func takeBack(_ id: UInt64) {
         guard self.replies.removeValue(forKey: id) != nil else { return }
-        self.machine.takeBack(id, now: .now(), actions: &self.actions)
+        self.machine.takeBack(id, now: self.now, actions: &self.actions)
         self.perform()
     }
 
@@ -209,7 +212,7 @@ final class ConnectionHandler: ChannelInboundHandler {
     private func timerFired() {
         self.timer = nil
         self.timerDeadline = nil
-        self.machine.deadlinePassed(now: .now(), actions: &self.actions)
+        self.machine.deadlinePassed(now: self.now, actions: &self.actions)
         self.perform()
     }
 }

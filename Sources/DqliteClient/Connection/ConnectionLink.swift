@@ -20,6 +20,9 @@ final class ConnectionLink: Sendable {
         self.handler = handler
     }
 
+    /// The time of the event loop.
+    var now: NIODeadline { self.channel.eventLoop.now }
+
     /// An id for a request: even, the odd ones are the state machine's.
     func makeRequestID() -> UInt64 { self.lastRequestID.wrappingAdd(2, ordering: .relaxed).newValue }
 

@@ -28,7 +28,7 @@ struct Requester: Sendable {
                 message, as: wrap, id: id, revision: revision, timeout: timeout, window: 0,
                 consistency: options.readConsistency),
             answer: Answer.code, canBeInterrupted: Message.canBeInterrupted, mayWrite: Message.mayWrite,
-            deadline: deadline ?? timeout.map { .now() + TimeAmount($0) })
+            deadline: deadline ?? timeout.map { self.link.now + TimeAmount($0) })
         let completion = Completion<ReceivedAnswer>(mayWrite: Message.mayWrite)
         if Task.isCancelled, !ignoringCancellation { throw DqliteError(.cancelled) }
         self.link.submit(request, reply: .answer(completion))
@@ -61,7 +61,7 @@ struct Requester: Sendable {
                 message, as: wrap, id: id, revision: revision, timeout: options.timeout,
                 window: self.configuration.resultWindow, consistency: options.readConsistency),
             answer: .rows, canBeInterrupted: true, mayWrite: Message.mayWrite,
-            deadline: timeout.map { .now() + TimeAmount($0) })
+            deadline: timeout.map { self.link.now + TimeAmount($0) })
         if Task.isCancelled { throw DqliteError(.cancelled) }
         let stream = RowStream(id: id, link: self.link, mayWrite: Message.mayWrite)
         let rows = RowIterator(

@@ -1,5 +1,5 @@
 import DqliteProtocol
-public import NIOCore
+import NIOCore
 
 /// A row of a result: a view over what was received.
 ///

@@ -1,3 +1,4 @@
+import DqliteFraming
 import DqliteProtocol
 import DqliteWire
 import NIOCore
