@@ -64,7 +64,8 @@ func visit(_ address: DqliteServerAddress, encoding: DqliteConnectionConfigurati
         let title = "Robert'); DROP TABLE books; --"
         let inserted = try await tell("insert a row by interpolation") {
             try await connection.execute(
-                "INSERT INTO books (title, genre, price, cover) VALUES (\(title), \(Genre.novel), \(12.5), \([1, 2, 255] as [UInt8]))")
+                "INSERT INTO books (title, genre, price, cover) VALUES (\(title), \(Genre.novel), \(12.5), \([1, 2, 255] as [UInt8]))"
+            )
         }
         try expect(inserted, DqliteExecuteResult(lastInsertRowID: 1, changes: 1), "result of INSERT")
 

@@ -7,7 +7,7 @@ public struct DqliteError: Error, Sendable, CustomStringConvertible, CustomDebug
     public struct Code: Hashable, Sendable, CustomStringConvertible {
         enum Base: String, Hashable, Sendable {
             case cancelled, deadlineExceeded, connectFailed, connectionClosed, notLeader, leadershipLost, sqlite
-            case protocolViolation, decoding, invalidQuery, invalidConfiguration, tooManyRequests, rowTooLarge, unsupported
+            case protocolViolation, decoding, invalidQuery, invalidConfiguration, tooManyRequests, rowTooLarge
         }
 
         let base: Base
@@ -40,8 +40,6 @@ public struct DqliteError: Error, Sendable, CustomStringConvertible, CustomDebug
         public static var tooManyRequests: Code { Code(base: .tooManyRequests) }
         /// A row is larger than the configuration allows.
         public static var rowTooLarge: Code { Code(base: .rowTooLarge) }
-        /// The encoding of this connection has no such thing.
-        public static var unsupported: Code { Code(base: .unsupported) }
     }
 
     /// What became of the write that failed.

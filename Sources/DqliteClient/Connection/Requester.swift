@@ -86,7 +86,7 @@ struct Requester: Sendable {
             }
         case .protobuf:
             var request = Request(
-                requestID: id, sessionID: self.sessionID, timeoutMs: timeout.map(Self.milliseconds) ?? 0,
+                requestID: id, sessionID: self.sessionID, timeoutMilliseconds: timeout.map(Self.milliseconds) ?? 0,
                 window: UInt64(window), body: wrap(message))
             switch consistency?.base {
             case nil: break
@@ -94,7 +94,7 @@ struct Requester: Sendable {
             case .leader: request.readConsistency = .leader
             case .stale(let maximumLag):
                 request.readConsistency = .stale
-                request.maximumStalenessMs = Self.milliseconds(maximumLag)
+                request.maximumStalenessMilliseconds = Self.milliseconds(maximumLag)
             }
             buffer.writeEnvelope(request)
         }
@@ -105,8 +105,10 @@ struct Requester: Sendable {
     static func milliseconds(_ duration: Duration) -> UInt64 {
         let (seconds, attoseconds) = duration.components
         guard seconds >= 0, attoseconds >= 0 else { return 1 }
-        return max(1, UInt64(clamping: seconds.multipliedReportingOverflow(by: 1000).partialValue)
-            + UInt64(attoseconds / 1_000_000_000_000_000))
+        let (product, overflow) = UInt64(seconds).multipliedReportingOverflow(by: 1000)
+        guard !overflow else { return UInt64.max }
+        let (sum, sumOverflow) = product.addingReportingOverflow(UInt64(attoseconds / 1_000_000_000_000_000))
+        return sumOverflow ? UInt64.max : max(1, sum)
     }
 }
 
