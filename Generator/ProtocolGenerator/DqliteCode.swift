@@ -131,7 +131,7 @@ struct DqliteField {
     /// The number as the writer takes it.
     private var number: String {
         if let constant = self.native.constant {
-            return constant > 0xffff ? "0x" + String(constant, radix: 16) : String(constant)
+            return constant.swiftLiteral
         }
         return DqliteField.raw(self.name, of: self.field.type, bits: self.native.form.bits ?? 64)
     }

@@ -161,7 +161,7 @@ struct ProtobufField {
             writer.block("for element in \(self.name)") { self.writeElement("element", &$0) }
         } else if let constant = self.field.native?.constant {
             writer.line(self.writeKey)
-            let literal = constant > 0xffff ? "0x" + String(constant, radix: 16) : String(constant)
+            let literal = constant.swiftLiteral
             writer.line(
                 self.wireType(of: self.field.type) == 1 ? "writer.fixed64(\(literal))" : "writer.varint(\(literal))")
         } else if case .message = self.field.type {
@@ -272,7 +272,7 @@ extension SwiftGenerator {
             }
             for field in constants {
                 let constant = field.field.native?.constant ?? 0
-                let literal = constant > 0xffff ? "0x" + String(constant, radix: 16) : String(constant)
+                let literal = constant.swiftLiteral
                 writer.short("guard \(field.field.swiftName) == \(literal) else", "throw reader.error(.invalidValue)")
             }
         }

@@ -31,6 +31,17 @@ extension Field {
     func label(in message: Message) -> String { "\(message.name).\(self.swiftName)" }
 }
 
+extension UInt64 {
+    /// The number as Swift's sources write it: small ones decimal, large ones hexadecimal in groups of four.
+    var swiftLiteral: String {
+        guard self > 0xffff else { return String(self) }
+        var digits = String(self, radix: 16)
+        digits = String(repeating: "0", count: (4 - digits.count % 4) % 4) + digits
+        let groups = stride(from: 0, to: digits.count, by: 4).map { digits.dropFirst($0).prefix(4) }
+        return "0x" + groups.joined(separator: "_")
+    }
+}
+
 extension Message {
     /// The fields that Swift stores one by one: neither constants nor bodies of an envelope.
     var storedFields: [Field] { self.fields.filter { !$0.isConstant && $0.oneof == nil } }

@@ -38,7 +38,7 @@ extension NodeIdentity: DqliteEncodable {
 
     @inlinable
     public func encodeDqlite(into writer: inout WordWriter, revision: UInt8) {
-        writer.word(0x64696e74696c7164)
+        writer.word(0x6469_6e74_696c_7164)
         writer.half(1)
         writer.half(self.checksum)
         writer.word(self.nodeID)
@@ -47,7 +47,7 @@ extension NodeIdentity: DqliteEncodable {
 
     @inlinable
     public init(dqlite reader: inout WordReader, revision: UInt8) throws(WireError) {
-        guard try reader.word() == 0x64696e74696c7164 else { throw reader.error(.invalidValue) }
+        guard try reader.word() == 0x6469_6e74_696c_7164 else { throw reader.error(.invalidValue) }
         guard try reader.half() == 1 else { throw reader.error(.invalidValue) }
         self.checksum = try reader.half()
         self.nodeID = try reader.word()
@@ -72,7 +72,7 @@ extension NodeIdentity: ProtobufEncodable {
     @inlinable
     public func encodeProtobuf(into writer: inout ProtobufWriter) {
         writer.byte(9)
-        writer.fixed64(0x64696e74696c7164)
+        writer.fixed64(0x6469_6e74_696c_7164)
         writer.byte(16)
         writer.varint(1)
         if self.checksum != 0 {
@@ -104,7 +104,7 @@ extension NodeIdentity: ProtobufEncodable {
             default: try reader.skip(key)
             }
         }
-        guard magic == 0x64696e74696c7164 else { throw reader.error(.invalidValue) }
+        guard magic == 0x6469_6e74_696c_7164 else { throw reader.error(.invalidValue) }
         guard format == 1 else { throw reader.error(.invalidValue) }
     }
 }

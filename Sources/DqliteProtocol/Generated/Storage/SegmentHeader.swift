@@ -38,7 +38,7 @@ extension SegmentHeader: DqliteEncodable {
 
     @inlinable
     public func encodeDqlite(into writer: inout WordWriter, revision: UInt8) {
-        writer.word(0x676f6c74696c7164)
+        writer.word(0x676f_6c74_696c_7164)
         writer.half(1)
         writer.half(self.checksum)
         writer.word(self.sequence)
@@ -49,7 +49,7 @@ extension SegmentHeader: DqliteEncodable {
 
     @inlinable
     public init(dqlite reader: inout WordReader, revision: UInt8) throws(WireError) {
-        guard try reader.word() == 0x676f6c74696c7164 else { throw reader.error(.invalidValue) }
+        guard try reader.word() == 0x676f_6c74_696c_7164 else { throw reader.error(.invalidValue) }
         guard try reader.half() == 1 else { throw reader.error(.invalidValue) }
         self.checksum = try reader.half()
         self.sequence = try reader.word()
@@ -77,7 +77,7 @@ extension SegmentHeader: ProtobufEncodable {
     @inlinable
     public func encodeProtobuf(into writer: inout ProtobufWriter) {
         writer.byte(9)
-        writer.fixed64(0x676f6c74696c7164)
+        writer.fixed64(0x676f_6c74_696c_7164)
         writer.byte(16)
         writer.varint(1)
         if self.checksum != 0 {
@@ -114,7 +114,7 @@ extension SegmentHeader: ProtobufEncodable {
             default: try reader.skip(key)
             }
         }
-        guard magic == 0x676f6c74696c7164 else { throw reader.error(.invalidValue) }
+        guard magic == 0x676f_6c74_696c_7164 else { throw reader.error(.invalidValue) }
         guard format == 1 else { throw reader.error(.invalidValue) }
     }
 }

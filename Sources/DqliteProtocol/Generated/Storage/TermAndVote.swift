@@ -38,7 +38,7 @@ extension TermAndVote: DqliteEncodable {
 
     @inlinable
     public func encodeDqlite(into writer: inout WordWriter, revision: UInt8) {
-        writer.word(0x76746574696c7164)
+        writer.word(0x7674_6574_696c_7164)
         writer.half(1)
         writer.half(self.checksum)
         writer.word(self.version)
@@ -48,7 +48,7 @@ extension TermAndVote: DqliteEncodable {
 
     @inlinable
     public init(dqlite reader: inout WordReader, revision: UInt8) throws(WireError) {
-        guard try reader.word() == 0x76746574696c7164 else { throw reader.error(.invalidValue) }
+        guard try reader.word() == 0x7674_6574_696c_7164 else { throw reader.error(.invalidValue) }
         guard try reader.half() == 1 else { throw reader.error(.invalidValue) }
         self.checksum = try reader.half()
         self.version = try reader.word()
@@ -75,7 +75,7 @@ extension TermAndVote: ProtobufEncodable {
     @inlinable
     public func encodeProtobuf(into writer: inout ProtobufWriter) {
         writer.byte(9)
-        writer.fixed64(0x76746574696c7164)
+        writer.fixed64(0x7674_6574_696c_7164)
         writer.byte(16)
         writer.varint(1)
         if self.checksum != 0 {
@@ -112,7 +112,7 @@ extension TermAndVote: ProtobufEncodable {
             default: try reader.skip(key)
             }
         }
-        guard magic == 0x76746574696c7164 else { throw reader.error(.invalidValue) }
+        guard magic == 0x7674_6574_696c_7164 else { throw reader.error(.invalidValue) }
         guard format == 1 else { throw reader.error(.invalidValue) }
     }
 }
