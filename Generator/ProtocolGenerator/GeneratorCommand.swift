@@ -6,5 +6,7 @@ struct GeneratorCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ProtocolGenerator",
         abstract: "Makes the protocol's code and documents from its schema.",
-        subcommands: [GenerateCommand.self, PlainSchemaCommand.self])
+        subcommands: [
+            GenerateCommand.self, PlainSchemaCommand.self, LockCommand.self, CompatibilityCommand.self,
+        ])
 }

@@ -1,0 +1,54 @@
+import ArgumentParser
+import Foundation
+
+/// `check`: compares the schema with what was released.
+struct CompatibilityCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "check",
+        abstract: "Refuses a schema that breaks what was released.",
+        discussion: """
+            Errors are what released peers would misread. Warnings are what only breaks the source of code that uses the generated \
+            types. Notes are what is new.
+            """)
+
+    @OptionGroup var input: SchemaOptions
+
+    @Option(help: "What was released.", completion: .file())
+    var lock: String
+
+    @Flag(help: "Refuse also what only breaks source.")
+    var strict = false
+
+    func run() throws {
+        let schema = try self.input.schema()
+        let text = try String(contentsOfFile: self.lock, encoding: .utf8)
+        let findings: [Compatibility.Finding]
+        do {
+            findings = Compatibility.findings(lock: try LockReader.schema(from: text, name: self.lock), schema: schema)
+        } catch {
+            FileHandle.standardError.write(Data((error.description + "\n").utf8))
+            throw ExitCode.failure
+        }
+        let report = findings.map { finding in
+            let kind =
+                switch finding.severity {
+                case .breaksWire: "error"
+                case .breaksSource: self.strict ? "error" : "warning"
+                case .addition: "note"
+                }
+            return "\(finding.position): \(kind): \(finding.message)\n"
+        }
+        FileHandle.standardError.write(Data(report.joined().utf8))
+
+        let errors = findings.count { $0.severity == .breaksWire || self.strict && $0.severity == .breaksSource }
+        guard errors == 0 else {
+            FileHandle.standardError.write(Data("\(self.lock): the schema breaks what was released\n".utf8))
+            throw ExitCode.failure
+        }
+        if Lock.text(of: schema) == text {
+            print("The schema is what \(self.lock) holds.")
+        } else {
+            print("The schema keeps what \(self.lock) holds. What is new is not in it: record it with the release.")
+        }
+    }
+}
