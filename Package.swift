@@ -108,6 +108,9 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(name: "DqliteWireTests", dependencies: ["DqliteWire"], swiftSettings: settings),
         .testTarget(
+            name: "GeneratorTests", dependencies: ["DqliteProtocol", "DqliteWire", "ProtocolGenerator"],
+            swiftSettings: settings),
+        .testTarget(
             name: "DqliteEngineTests", dependencies: ["DqliteEngine", "DqliteProtocol", "DqliteWire"],
             swiftSettings: settings),
         .testTarget(
