@@ -1,3 +1,5 @@
+public import DqliteProtocol
+
 /// The memory of a request's body. The engine keeps it as long as it needs it.
 ///
 /// The bytes must be the same, at the same address, each time and for as long as the value lives: parameters are bound

@@ -1,0 +1,119 @@
+public import NIOCore
+
+/// What a ``DqliteNode`` is told when it is made.
+public struct DqliteNodeConfiguration: Sendable {
+    /// Raft id of the node. Never zero. Id 1 (and dqlite's bootstrap id, 0x2dc171858c3155be) makes a cluster of one
+    /// in an empty directory; any other waits there to be added to a cluster. A directory belongs to one id for ever.
+    public var id: UInt64 = 1
+    /// Where the node listens. A name is resolved; port 0 takes one that is free. Addresses that other machines can reach
+    /// need ``allowsInsecureAddress``.
+    public var address: NodeAddress
+    /// Where clients and other nodes reach this one. nil: the host of ``address``, and the port that was bound.
+    public var advertisedAddress: NodeAddress?
+    /// Directory of everything that the node keeps. It is created when it is missing, one level deep.
+    public var dataDirectory: String
+    /// Allows to listen, without TLS, on an address that other machines can reach. The node logs a warning then: who
+    /// reaches the port can do everything.
+    public var allowsInsecureAddress = false
+    /// Number of the failure domain that the node is in, as Describe reports it.
+    public var failureDomain: UInt64 = 0
+    /// What the node takes from its clients at most.
+    public var limits = Limits()
+    /// How long the node waits for others.
+    public var timeouts = Timeouts()
+    /// The loops that serve connections.
+    public var eventLoopGroup: (any EventLoopGroup)?
+
+    /// The configuration of a node at `address` with its data in `dataDirectory`; the rest by its defaults.
+    public init(address: NodeAddress, dataDirectory: String) {
+        self.address = address
+        self.dataDirectory = dataDirectory
+    }
+
+    /// What a node takes from its clients at most. Where nothing else is said, what exceeds a limit is answered with Failure 5
+    /// (SQLITE_BUSY) and was not carried out.
+    public struct Limits: Sendable, Hashable {
+        /// Connections at a time. One more is accepted and closed at once.
+        public var connections = 1024
+        /// Bytes of a request and of an answer, and of each part of a result. A larger request closes the connection; a larger
+        /// answer becomes Failure 18 (SQLITE_TOOBIG). The protobuf encoding allows 64 MiB at most.
+        public var frameSize = 64 << 20
+        /// Requests that wait on a connection of the dqlite encoding while one runs. At the limit the node stops
+        /// reading from the connection until one is done.
+        public var queuedRequests = 16
+        /// Requests of one connection of the protobuf encoding that are not answered yet.
+        public var requestsPerConnection = 1024
+        /// Bytes of requests of one connection of the protobuf encoding that are not answered yet.
+        public var requestBytesPerConnection = 128 << 20
+        /// Sessions of one connection of the protobuf encoding.
+        public var sessionsPerConnection = 256
+        /// Requests of session 0 of one connection that run at the same time; more wait.
+        public var statelessRequestsPerConnection = 8
+        /// Bytes of answers that wait on a connection until its reader takes them. Results pause there. Other answers
+        /// pass, up to four times as much: then the node stops reading requests from the connection.
+        public var pendingBytesPerConnection = 256 << 10
+        /// Dumps that the node makes at a time: each holds a whole database in memory.
+        public var dumps = 2
+        /// Databases, on the whole node.
+        public var databases = 1024
+
+        /// The defaults.
+        public init() {}
+    }
+
+    /// How long a node waits for others.
+    public struct Timeouts: Sendable, Hashable {
+        /// For the first 8 bytes of a connection; then it is closed.
+        public var handshake = Duration.seconds(10)
+        /// For the turn to write to a database, while others write; then Failure 5 (SQLITE_BUSY).
+        public var write = Duration.seconds(5)
+        /// For running requests when the node shuts down; then they are interrupted. Cancelling the task of ``DqliteNode/run()``
+        /// interrupts them at once.
+        public var shutdown = Duration.seconds(10)
+
+        /// The defaults.
+        public init() {}
+    }
+}
+
+extension DqliteNodeConfiguration {
+    /// - Throws: ``DqliteNodeError`` naming the first setting that cannot be.
+    func validate() throws(DqliteNodeError) {
+        guard self.id != 0 else { throw DqliteNodeError(.invalidConfiguration, "id is zero") }
+        guard (0...65535).contains(self.address.port) else {
+            throw DqliteNodeError(.invalidConfiguration, "port \(self.address.port) does not exist")
+        }
+        guard !self.dataDirectory.isEmpty, !self.dataDirectory.utf8.contains(0) else {
+            throw DqliteNodeError(.invalidConfiguration, "the data directory has no name")
+        }
+        if let advertised = self.advertisedAddress {
+            guard !advertised.host.isEmpty, !advertised.host.utf8.contains(0), (1...65535).contains(advertised.port)
+            else {
+                throw DqliteNodeError(.invalidConfiguration, "\(advertised) cannot be advertised")
+            }
+        }
+        let limits: [(String, Int, ClosedRange<Int>)] = [
+            ("limits.connections", self.limits.connections, 1...Int.max),
+            ("limits.frameSize", self.limits.frameSize, 4096...64 << 20),
+            ("limits.queuedRequests", self.limits.queuedRequests, 1...Int.max),
+            ("limits.requestsPerConnection", self.limits.requestsPerConnection, 1...Int.max),
+            ("limits.requestBytesPerConnection", self.limits.requestBytesPerConnection, 4096...Int.max),
+            ("limits.sessionsPerConnection", self.limits.sessionsPerConnection, 1...Int.max),
+            ("limits.statelessRequestsPerConnection", self.limits.statelessRequestsPerConnection, 1...Int.max),
+            ("limits.pendingBytesPerConnection", self.limits.pendingBytesPerConnection, 4096...Int.max / 8),
+            ("limits.dumps", self.limits.dumps, 1...Int.max),
+            ("limits.databases", self.limits.databases, 1...Int.max),
+        ]
+        for (name, value, range) in limits where !range.contains(value) {
+            let bound = value < range.lowerBound ? "below \(range.lowerBound)" : "above \(range.upperBound)"
+            throw DqliteNodeError(.invalidConfiguration, "\(name) is \(value), \(bound)")
+        }
+        let timeouts: [(String, Duration)] = [
+            ("timeouts.handshake", self.timeouts.handshake), ("timeouts.write", self.timeouts.write),
+            ("timeouts.shutdown", self.timeouts.shutdown),
+        ]
+        for (name, value) in timeouts where value < .zero {
+            throw DqliteNodeError(.invalidConfiguration, "\(name) is negative")
+        }
+    }
+}

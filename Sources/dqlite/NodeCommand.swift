@@ -1,0 +1,91 @@
+public import ArgumentParser
+public import DqliteNode
+import Logging
+import ServiceLifecycle
+import UnixSignals
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+
+/// `dqlite node`: runs a node until SIGTERM or SIGINT.
+struct NodeCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "node",
+        abstract: "Run a node.",
+        discussion: """
+            Prints one line "READY id=… pid=… address=…" on standard output when it serves, and logs on standard error. \
+            SIGTERM and SIGINT stop it.
+            """)
+
+    @Option(help: "Raft id of the node. 1 makes a cluster of one in an empty directory; any other waits to be added.")
+    var id: UInt64 = 1
+
+    @Option(help: "Where to listen, as HOST:PORT. Port 0 takes one that is free.")
+    var address: NodeAddress = NodeAddress(host: "127.0.0.1", port: 9001)
+
+    @Option(help: "Where others reach the node, as HOST:PORT, if that is not where it listens.")
+    var advertise: NodeAddress?
+
+    @Option(help: "Directory of the node's data. It is created when it is missing.")
+    var dataDir: String
+
+    @Flag(help: "Listen without TLS on an address that other machines can reach.")
+    var insecure = false
+
+    @Option(
+        help: "Least level to log: trace, debug, info, notice, warning, error or critical.",
+        transform: { name in
+            guard let level = Logger.Level(rawValue: name) else { throw ValidationError("there is no level \(name)") }
+            return level
+        })
+    var logLevel: Logger.Level = .notice
+
+    func run() async throws {
+        LoggingSystem.bootstrap { label in StreamLogHandler.standardError(label: label) }
+        var logger = Logger(label: "dqlite")
+        logger.logLevel = self.logLevel
+        var configuration = DqliteNodeConfiguration(address: self.address, dataDirectory: self.dataDir)
+        configuration.id = self.id
+        configuration.advertisedAddress = self.advertise
+        configuration.allowsInsecureAddress = self.insecure
+        let node = DqliteNode(configuration: configuration, logger: logger)
+        let group = ServiceGroup(
+            services: [node], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+        let id = self.id
+        do {
+            async let announced: Void = Self.announce(node, id: id)
+            try await group.run()
+            _ = try? await announced
+        } catch {
+            Self.write("dqlite: \(error)\n", to: STDERR_FILENO)
+            throw ExitCode.failure
+        }
+    }
+
+    private static func announce(_ node: DqliteNode, id: UInt64) async throws {
+        let address = try await node.waitUntilReady()
+        self.write("READY id=\(id) pid=\(getpid()) address=\(address)\n", to: STDOUT_FILENO)
+    }
+
+    /// Writes without a buffer that would have to be flushed.
+    private static func write(_ line: String, to descriptor: CInt) {
+        var bytes = Array(line.utf8)[...]
+        while !bytes.isEmpty {
+            let count = bytes.withUnsafeBytes { systemWrite(descriptor, $0.baseAddress, $0.count) }
+            guard count > 0 || errno == EINTR else { return }
+            bytes = bytes.dropFirst(max(0, count))
+        }
+    }
+}
+
+private let systemWrite: @Sendable (CInt, UnsafeRawPointer?, Int) -> Int = { write($0, $1, $2) }
+
+extension NodeAddress: ExpressibleByArgument {
+    public init?(argument: String) { self.init(argument) }
+    public var defaultValueDescription: String { self.description }
+}
