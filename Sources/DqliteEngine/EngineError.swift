@@ -17,3 +17,51 @@ public struct EngineError: Error, Hashable, Sendable, CustomStringConvertible {
 
     public var description: String { "\(self.message) (\(self.code))" }
 }
+
+extension EngineError {
+    /// The failure of an operation that was ended from outside.
+    init(_ reason: StopReason) {
+        switch reason {
+        case .interrupted:
+            self.init(code: FailureCode.interrupted, message: "interrupted")
+        case .timedOut(let timeout):
+            self.init(
+                code: FailureCode.interrupted,
+                message: "interrupted: the request took longer than its timeout of \(timeout)")
+        case .closing:
+            self.init(code: FailureCode.interrupted, message: "interrupted: the session was closed")
+        case .overlapping:
+            self.init(code: FailureCode.misuse, message: "another request of this session is still running")
+        case .overloaded:
+            self.init(
+                code: FailureCode.busy,
+                message: "the node is busy: too many requests wait for a thread; try again later")
+        case .writeTimeout(let waited, let held):
+            self.init(
+                code: FailureCode.busy,
+                message: "database is locked: another session has been writing for \(held), waited \(waited) for it")
+        case .transactionTooLong(let limit):
+            self.init(
+                code: FailureCode.abortRollback,
+                message: "the transaction was rolled back: it was open for longer than \(limit)")
+        case .transactionIdle(let limit):
+            self.init(
+                code: FailureCode.abortRollback,
+                message: "the transaction was rolled back: nothing was asked of it for \(limit)")
+        case .resultNotRead(let limit):
+            self.init(
+                code: FailureCode.abortRollback,
+                message: "the result was given up: its reader has taken nothing for \(limit)")
+        }
+    }
+}
+
+extension StopReason {
+    /// Whether an open transaction is rolled back with it.
+    var endsTransaction: Bool {
+        switch self {
+        case .transactionTooLong, .transactionIdle, .closing: true
+        case .resultNotRead, .interrupted, .timedOut, .overlapping, .overloaded, .writeTimeout: false
+        }
+    }
+}

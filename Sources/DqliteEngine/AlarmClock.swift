@@ -1,0 +1,112 @@
+/// A moment, on a clock that nobody sets.
+typealias Instant = ContinuousClock.Instant
+
+/// Who wants to be told when a moment has come.
+protocol AlarmTarget: AnyObject, Sendable {
+    /// Called on the clock's thread, at `now`, not before the moment that was asked for. Must not take long.
+    func alarm(now: Instant)
+}
+
+/// One thread that waits for the next of many moments.
+///
+/// There is no cancelling: a target that no longer cares ignores the call. It should ask for one moment at a time, the
+/// earliest that it waits for.
+///
+/// @unchecked: everything that changes is touched under `condition` only.
+final class AlarmClock: @unchecked Sendable {
+    private struct Entry {
+        var instant: Instant
+        weak var target: (any AlarmTarget)?
+    }
+
+    private let condition = Condition()
+    /// A binary heap, the earliest first.
+    private var heap: [Entry] = []
+    private var errands: [@Sendable () -> Void] = []
+    private var isStopping = false
+
+    /// Starts the thread.
+    ///
+    /// - Returns: Whether the system had one to give.
+    func start() -> Bool {
+        startThread { self.work() }
+    }
+
+    func stop() {
+        self.condition.withLock {
+            self.isStopping = true
+            self.condition.broadcast()
+        }
+    }
+
+    /// Calls `target` at `instant`, or soon after.
+    func schedule(_ target: any AlarmTarget, at instant: Instant) {
+        self.condition.withLock {
+            let isFirst = self.heap.first.map { instant < $0.instant } ?? true
+            self.insert(Entry(instant: instant, target: target))
+            if isFirst { self.condition.signal() }
+        }
+    }
+
+    /// Does something short on the clock's thread, when no other can be had.
+    func perform(_ errand: @escaping @Sendable () -> Void) {
+        self.condition.withLock {
+            self.errands.append(errand)
+            self.condition.signal()
+        }
+    }
+
+    private func work() {
+        self.condition.lock()
+        while !self.isStopping {
+            if !self.errands.isEmpty {
+                let errands = self.errands
+                self.errands = []
+                self.condition.unlock()
+                for errand in errands { errand() }
+                self.condition.lock()
+                continue
+            }
+            guard let first = self.heap.first else {
+                self.condition.wait()
+                continue
+            }
+            let now = ContinuousClock.now
+            if first.instant > now {
+                _ = self.condition.wait(atMost: now.duration(to: first.instant))
+                continue
+            }
+            let target = self.removeFirst().target
+            self.condition.unlock()
+            target?.alarm(now: now)
+            self.condition.lock()
+        }
+        self.heap = []
+        self.condition.unlock()
+    }
+
+    private func insert(_ entry: Entry) {
+        self.heap.append(entry)
+        var child = self.heap.count - 1
+        while child > 0 {
+            let parent = (child - 1) / 2
+            guard self.heap[child].instant < self.heap[parent].instant else { return }
+            self.heap.swapAt(child, parent)
+            child = parent
+        }
+    }
+
+    private func removeFirst() -> Entry {
+        self.heap.swapAt(0, self.heap.count - 1)
+        let first = self.heap.removeLast()
+        var parent = 0
+        while true {
+            var child = 2 * parent + 1
+            guard child < self.heap.count else { return first }
+            if child + 1 < self.heap.count, self.heap[child + 1].instant < self.heap[child].instant { child += 1 }
+            guard self.heap[child].instant < self.heap[parent].instant else { return first }
+            self.heap.swapAt(child, parent)
+            parent = child
+        }
+    }
+}

@@ -1,0 +1,73 @@
+internal import CSQLite
+internal import DqliteProtocol
+
+extension SessionCore {
+    /// The failure that SQLite's result code stands for. To be called before anything else is done on the connection.
+    func failure(_ code: ResultCode, _ session: EngineSession) -> EngineError {
+        if code.primary == SQLITE_INTERRUPT { return self.stopped(session) }
+        var error = EngineError(code: UInt64(code.value), message: self.message(of: code))
+        // Reported by the API, not by a statement: the connection knows no text for it.
+        if let execution = self.execution {
+            if execution.wasInTransaction, self.connection?.isInAutocommit ?? false {
+                error.message += "; the transaction was rolled back"
+            }
+            error.outcome = self.outcome(of: code, in: execution)
+        }
+        return error
+    }
+
+    private func message(of code: ResultCode) -> String {
+        if code.primary == SQLITE_AUTH, let refusal = self.connection?.authorizer.refusal { return refusal }
+        if UInt64(code.value) == FailureCode.busySnapshot { return Self.snapshotIsStale.message }
+        if code.primary == SQLITE_BUSY {
+            return "database is locked by another process, or by the recovery of its log; try again"
+        }
+        return self.connection?.message ?? String(cString: sqlite3_errstr(code.value))
+    }
+
+    /// The failure of an operation that was told to end.
+    func stopped(_ session: EngineSession) -> EngineError {
+        var error = EngineError(session.stopReason ?? .interrupted)
+        if let execution = self.execution {
+            if execution.wasInTransaction, self.connection?.isInAutocommit ?? false {
+                error.message += "; the transaction was rolled back"
+            }
+            if execution.hasCommitted { error.outcome = .committed }
+        }
+        return error
+    }
+
+    private func outcome(of code: ResultCode, in execution: Execution) -> WriteOutcome {
+        if execution.hasCommitted { return .committed }
+        guard code.primary == SQLITE_IOERR, let statement = execution.statement else { return .notCommitted }
+        // The record of the commit may have reached the disk although the disk reported an error.
+        let commits =
+            statement.traits.contains(.mayCommit)
+            || (statement.traits.contains(.writes) && !execution.wasInTransaction)
+        return commits ? .unknown : .notCommitted
+    }
+
+    static var snapshotIsStale: EngineError {
+        EngineError(
+            code: FailureCode.busySnapshot,
+            message: """
+                another transaction committed since this one first read; start it with BEGIN IMMEDIATE, or run it again
+                """)
+    }
+
+    static var emptyStatement: EngineError {
+        EngineError(code: FailureCode.emptyStatement, message: "empty statement")
+    }
+
+    static var nonemptyTail: EngineError { EngineError(code: FailureCode.error, message: "nonempty statement tail") }
+
+    static func unknownStatement(_ number: UInt32) -> EngineError {
+        EngineError(code: FailureCode.notFound, message: "no statement with the given id (\(number))")
+    }
+
+    static func tooManyParameters(_ count: Int, for statement: Int) -> EngineError {
+        EngineError(
+            code: FailureCode.range,
+            message: "column index out of range: \(count) parameters for a statement that takes \(statement)")
+    }
+}

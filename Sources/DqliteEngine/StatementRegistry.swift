@@ -1,0 +1,54 @@
+/// The statements that a session has prepared, by number.
+struct StatementRegistry {
+    /// A prepared statement.
+    final class Prepared {
+        /// Its text, from which it is compiled again when the session's connection changes.
+        let sql: [UInt8]
+        /// nil: it must be compiled.
+        var statement: Statement?
+
+        init(sql: [UInt8], statement: Statement) {
+            self.sql = sql
+            self.statement = statement
+        }
+    }
+
+    private var places: [Prepared?] = []
+    /// No place before this one is free.
+    private var firstFree = 0
+    private(set) var count = 0
+
+    subscript(number: UInt32) -> Prepared? {
+        Int(number) < self.places.count ? self.places[Int(number)] : nil
+    }
+
+    /// Gives the statement the lowest number that is free.
+    mutating func insert(_ prepared: Prepared) -> UInt32 {
+        while self.firstFree < self.places.count, self.places[self.firstFree] != nil { self.firstFree += 1 }
+        if self.firstFree == self.places.count {
+            self.places.append(prepared)
+        } else {
+            self.places[self.firstFree] = prepared
+        }
+        self.count += 1
+        return UInt32(self.firstFree)
+    }
+
+    /// Frees a number.
+    ///
+    /// - Returns: Whether it was in use.
+    mutating func remove(_ number: UInt32) -> Bool {
+        guard self[number] != nil else { return false }
+        self.places[Int(number)] = nil
+        self.firstFree = min(self.firstFree, Int(number))
+        self.count -= 1
+        return true
+    }
+
+    /// Drops what was compiled, not the statements.
+    mutating func forgetCompiled() {
+        for place in self.places { place?.statement = nil }
+    }
+
+    mutating func removeAll() { self = StatementRegistry() }
+}
