@@ -83,6 +83,14 @@ let package = Package(
             dependencies: ["DqliteClient", .product(name: "Logging", package: "swift-log")],
             path: "Examples/Demo", swiftSettings: settings),
 
+        .target(name: "AllocationCounter", path: "Benchmarks/AllocationCounter"),
+        .executableTarget(
+            name: "codec-benchmark",
+            dependencies: [
+                "AllocationCounter", "CDqliteProtocol", "DqliteProtocol", "DqliteWire", "ProtobufOracle",
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ],
+            path: "Benchmarks/CodecBenchmark", swiftSettings: settings),
         .executableTarget(
             name: "node-benchmark",
             dependencies: [
@@ -108,6 +116,22 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(name: "DqliteWireTests", dependencies: ["DqliteWire"], swiftSettings: settings),
+        // What libFuzzer runs (see scripts/fuzz), and the tests as well.
+        .target(
+            name: "DqliteFuzzing", dependencies: ["DqliteProtocol", "DqliteWire"], path: "Fuzz/Targets",
+            swiftSettings: settings),
+        // The schema in two other implementations of protobuf: for tests and benchmarks only.
+        .target(
+            name: "ProtobufOracle",
+            dependencies: ["CDqliteProtocol", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
+            path: "Tests/ProtobufOracle", exclude: ["Generated/schema.descriptors"]),
+        .testTarget(
+            name: "DqliteProtocolTests",
+            dependencies: [
+                "DqliteFuzzing", "DqliteProtocol", "DqliteWire", "ProtobufOracle",
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ],
+            exclude: ["Fixtures"], swiftSettings: settings),
         .testTarget(
             name: "GeneratorTests", dependencies: ["DqliteProtocol", "DqliteWire", "ProtocolGenerator"],
             swiftSettings: settings),

@@ -1,4 +1,5 @@
 public import DqliteWire
+
 #if canImport(Glibc)
     public import Glibc
 #elseif canImport(Musl)

@@ -127,7 +127,11 @@ public struct RowCursor {
             self.column = 0
             return true
         }
-        self.hasMore = try self.words.peekByte() == 0xee
+        // A copy, so that the offset stays before what ends the rows.
+        var reader = self.words
+        let end = try reader.word()
+        guard end == dqliteRowsDone || end == dqliteRowsPart else { throw self.words.error(.invalidValue) }
+        self.hasMore = end == dqliteRowsPart
         return false
     }
 

@@ -158,7 +158,9 @@ public struct WordReader {
     /// against what remains, so that reserving memory for as many is safe.
     @inlinable @inline(__always)
     public mutating func count(elementSize: Int) throws(WireError) -> Int {
-        try self.checked(count: try self.word(), elementSize: elementSize)
+        // Two statements: a receiver is read before its arguments.
+        let count = try self.word()
+        return try self.checked(count: count, elementSize: elementSize)
     }
 
     /// `count`, if as many elements can follow, each of which takes at least `elementSize` bytes (at least 1).
