@@ -13,8 +13,10 @@ extension Compatibility {
         for field in now.fields where !locked.fields.contains(where: { $0.number == field.number }) {
             let isMoved = locked.fields.contains { $0.name == field.name }
             guard !isMoved else { continue }
-            // A number of a choice is a type code: released readers of the dqlite encoding refuse it, those of protobuf see none.
-            let warning = locked.isChoice ? "; released peers cannot read it: send it only to those that ask for it" : ""
+            // A number of a choice is a type code: released readers of the dqlite encoding refuse it, and those of protobuf
+            // see no value.
+            let warning =
+                locked.isChoice ? "; released peers cannot read it: send it only to those that ask for it" : ""
             self.addition(field.position, "field \(field.number) of \(now.name), `\(field.name)`, is new\(warning)")
         }
     }

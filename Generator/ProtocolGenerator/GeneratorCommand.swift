@@ -8,5 +8,6 @@ struct GeneratorCommand: ParsableCommand {
         abstract: "Makes the protocol's code and documents from its schema.",
         subcommands: [
             GenerateCommand.self, PlainSchemaCommand.self, LockCommand.self, CompatibilityCommand.self,
+            DocumentCommand.self,
         ])
 }

@@ -3,7 +3,7 @@ struct PlainSchema {
     let schema: Schema
 
     /// The files, by their path below the output folder.
-    var files: [(path: String, text: String)] { self.schema.files.map { ($0.path, self.text(of: $0)) } }
+    var files: [GeneratedFile] { self.schema.files.map { GeneratedFile(path: $0.path, text: self.text(of: $0)) } }
 
     private func text(of file: SchemaFile) -> String {
         var lines = [
