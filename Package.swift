@@ -134,7 +134,7 @@ let package = Package(
             exclude: ["Fixtures"], swiftSettings: settings),
         .testTarget(
             name: "GeneratorTests", dependencies: ["DqliteProtocol", "DqliteWire", "ProtocolGenerator"],
-            swiftSettings: settings),
+            exclude: ["SchemaEvolutionProgram.txt"], swiftSettings: settings),
         .testTarget(
             name: "DqliteEngineTests", dependencies: ["DqliteEngine", "DqliteProtocol", "DqliteWire"],
             swiftSettings: settings),
