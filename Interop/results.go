@@ -24,11 +24,16 @@ var resultChecks = []check{
 		t.exec(db, "CREATE TABLE big (id INTEGER PRIMARY KEY, name TEXT, half REAL, data BLOB)")
 		tx, err := db.BeginTx(t.context(), nil)
 		t.must(err)
-		insert, err := tx.PrepareContext(t.context(), "INSERT INTO big VALUES (?, ?, ?, ?)")
+		const count, batch = 100_000, 20
+		insert, err := tx.PrepareContext(t.context(),
+			"INSERT INTO big VALUES "+strings.Repeat("(?, ?, ?, ?), ", batch-1)+"(?, ?, ?, ?)")
 		t.must(err)
-		const count = 100_000
-		for i := 1; i <= count; i++ {
-			_, err := insert.ExecContext(t.context(), i, fmt.Sprintf("row %d", i), float64(i)/2, []byte{byte(i), byte(i >> 8)})
+		for i := 1; i <= count; {
+			var arguments []interface{}
+			for end := i + batch; i < end; i++ {
+				arguments = append(arguments, i, fmt.Sprintf("row %d", i), float64(i)/2, []byte{byte(i), byte(i >> 8)})
+			}
+			_, err := insert.ExecContext(t.context(), arguments...)
 			t.must(err)
 		}
 		t.must(insert.Close())
