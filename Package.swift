@@ -115,6 +115,13 @@ let package = Package(
                 "DqliteFraming", "DqliteProtocol", "DqliteWire", .product(name: "NIOCore", package: "swift-nio"),
             ],
             swiftSettings: settings),
+        // What the generator makes of a schema with everything that the real one lacks.
+        .target(
+            name: "GoldenMessages", dependencies: ["DqliteWire"], path: "Tests/GoldenMessages", exclude: ["schema"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "GeneratorTests", dependencies: ["DqliteWire", "GoldenMessages", "ProtocolGenerator"],
+            swiftSettings: settings),
         .testTarget(name: "DqliteWireTests", dependencies: ["DqliteWire"], swiftSettings: settings),
         // What libFuzzer runs (see scripts/fuzz), and the tests as well.
         .target(

@@ -189,28 +189,53 @@ struct ProtobufField {
 
     /// A case of the switch over the keys.
     func writeDecode(_ writer: inout SourceWriter) {
-        let local = Naming.property(self.field.name)
-        if self.field.isConstant {
-            writer.line("case \(self.key): \(local) = \(self.read(from: "reader"))")
-        } else if self.isPacked {
-            writer.line("case \(self.key):")
-            writer.line("    var elements = try reader.nested(\"\(self.message.name)\")")
-            writer.line("    while !elements.isAtEnd { \(self.name).append(\(self.read(from: "elements"))) }")
-            writer.line("case \(self.elementKey): \(self.name).append(\(self.read(from: "reader")))")
+        let target = self.field.isConstant ? self.field.swiftName : self.name
+        if self.isPacked {
+            self.writeCase(
+                [
+                    "var elements = try reader.nested(\"\(self.message.name)\")",
+                    "while !elements.isAtEnd { \(target).append(\(self.read(from: "elements"))) }",
+                ], &writer)
+            // Whoever does not pack them is understood, too.
+            self.writeCase(["\(target).append(\(self.read(from: "reader")))"], key: self.elementKey, &writer)
         } else if case .message(let type) = self.field.type {
-            writer.line("case \(self.key):")
-            if self.field.isRepeated {
-                writer.line(
-                    "    if \(self.name).isEmpty { \(self.name).reserveCapacity(reader.countOfNeighbours(\(self.key))) }"
-                )
-            }
-            writer.line("    var element = try reader.nested(\"\(type)\")")
             let value = "try \(type)(protobuf: &element)"
-            writer.line(self.field.isRepeated ? "    \(self.name).append(\(value))" : "    \(self.name) = \(value)")
+            self.writeCase(
+                self.reserve + [
+                    "var element = try reader.nested(\"\(type)\")",
+                    self.field.isRepeated ? "\(target).append(\(value))" : "\(target) = \(value)",
+                ], &writer)
         } else if self.field.isRepeated {
-            writer.line("case \(self.key): \(self.name).append(\(self.read(from: "reader")))")
+            self.writeCase(self.reserve + ["\(target).append(\(self.read(from: "reader")))"], &writer)
         } else {
-            writer.line("case \(self.key): \(self.name) = \(self.read(from: "reader"))")
+            self.writeCase(["\(target) = \(self.read(from: "reader"))"], &writer)
+        }
+    }
+
+    /// A statement that makes room for the elements that are really there, before the first of them.
+    private var reserve: [String] {
+        guard self.field.isRepeated else { return [] }
+        return ["if \(self.name).isEmpty { \(self.name).reserveCapacity(reader.countOfNeighbours(\(self.key))) }"]
+    }
+
+    /// A case, in one line where it is one statement that fits.
+    private func writeCase(_ statements: [String], key: UInt32? = nil, _ writer: inout SourceWriter) {
+        let head = "case \(key ?? self.key):"
+        if statements.count == 1, writer.fits("\(head) \(statements[0])") {
+            return writer.line("\(head) \(statements[0])")
+        }
+        writer.line(head)
+        writer.indented { writer in
+            for statement in statements {
+                // The only statement with a body is the one that makes room.
+                if !writer.fits(statement), let brace = statement.firstIndex(of: "{") {
+                    let head = statement[..<brace].dropLast()
+                    let body = statement[statement.index(brace, offsetBy: 2)...].dropLast(2)
+                    writer.block(String(head)) { $0.line(String(body)) }
+                } else {
+                    writer.line(statement)
+                }
+            }
         }
     }
 }

@@ -108,7 +108,7 @@ public struct ProtobufReader {
     @inlinable
     public mutating func string() throws(WireError) -> String {
         let bytes = try self.bytes()
-        guard let string = String(validating: bytes, as: UTF8.self) else { throw self.error(.invalidUTF8) }
+        guard let string = String(validatedUTF8: bytes) else { throw self.error(.invalidUTF8) }
         return string
     }
 
