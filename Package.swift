@@ -119,9 +119,6 @@ let package = Package(
         .target(
             name: "GoldenMessages", dependencies: ["DqliteWire"], path: "Tests/GoldenMessages", exclude: ["schema"],
             swiftSettings: settings),
-        .testTarget(
-            name: "GeneratorTests", dependencies: ["DqliteWire", "GoldenMessages", "ProtocolGenerator"],
-            swiftSettings: settings),
         .testTarget(name: "DqliteWireTests", dependencies: ["DqliteWire"], swiftSettings: settings),
         // What libFuzzer runs (see scripts/fuzz), and the tests as well.
         .target(
@@ -140,7 +137,8 @@ let package = Package(
             ],
             exclude: ["Fixtures"], swiftSettings: settings),
         .testTarget(
-            name: "GeneratorTests", dependencies: ["DqliteProtocol", "DqliteWire", "ProtocolGenerator"],
+            name: "GeneratorTests",
+            dependencies: ["DqliteProtocol", "DqliteWire", "GoldenMessages", "ProtocolGenerator"],
             exclude: ["SchemaEvolutionProgram.txt"], swiftSettings: settings),
         .testTarget(
             name: "DqliteEngineTests", dependencies: ["DqliteEngine", "DqliteProtocol", "DqliteWire"],

@@ -42,7 +42,7 @@ import Testing
 
     @Test func oneofsRoundTrip() throws {
         try expectRoundTrip(Either())
-        try expectRoundTrip(Either(left: .point(Point(x: 1)), values: [.number(7), .nothing, .small(9)]))
+        try expectRoundTrip(Either(values: [.number(7), .nothing, .small(9)], left: .point(Point(x: 1))))
         try expectRoundTrip(Either(left: .strings(Strings(text: "a")), rightSide: .numbers(Numbers(wide: 3))))
         // The last one counts, and what is not known is passed over.
         #expect(try decode([10, 0, 18, 0, 0x98, 6, 1], Either.self) == Either(left: .strings(Strings())))

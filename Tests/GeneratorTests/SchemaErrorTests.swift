@@ -44,8 +44,8 @@ import Testing
             "a prefix that is missing", "// E.\nenum RaftRole {\n  // A.\n  VOTER = 0;\n}",
             "9:3: error: VOTER has to begin with RAFT_ROLE_"),
         Mistake(
-            "fields that are one in Swift", Self.message("// A.\nuint64 a_b = 1;\n// B.\nuint64 a__b = 2;"),
-            "11:8: error: a__b and a_b would both be aB in Swift"),
+            "fields that are one in Swift", Self.message("// A.\nuint64 a_ms = 1;\n// B.\nuint64 a_milliseconds = 2;"),
+            "11:8: error: a_milliseconds and a_ms would both be aMilliseconds in Swift"),
         Mistake("a taken type", "// A message.\nmessage Array {}", "7:9: error: the name Array is taken in Swift"),
         Mistake(
             "a taken member", Self.message("// A.\nuint64 hash = 1;"), "9:8: error: the name hash is taken in Swift"),

@@ -93,7 +93,9 @@ extension RowsResponse: ProtobufEncodable {
         self.init()
         while let key = try reader.nextKey() {
             switch key {
-            case 10: self.columns.append(try reader.string())
+            case 10:
+                if self.columns.isEmpty { self.columns.reserveCapacity(reader.countOfNeighbours(10)) }
+                self.columns.append(try reader.string())
             case 18:
                 if self.values.isEmpty { self.values.reserveCapacity(reader.countOfNeighbours(18)) }
                 var element = try reader.nested("Value")

@@ -244,8 +244,12 @@ extension Counted: ProtobufEncodable {
             case 10:
                 var element = try reader.nested("Point")
                 self.point = try Point(protobuf: &element)
-            case 18: self.texts.append(try reader.string())
-            case 26: self.blobs.append([UInt8](try reader.bytes()))
+            case 18:
+                if self.texts.isEmpty { self.texts.reserveCapacity(reader.countOfNeighbours(18)) }
+                self.texts.append(try reader.string())
+            case 26:
+                if self.blobs.isEmpty { self.blobs.reserveCapacity(reader.countOfNeighbours(26)) }
+                self.blobs.append([UInt8](try reader.bytes()))
             case 34:
                 var elements = try reader.nested("Counted")
                 while !elements.isAtEnd { self.numbers.append(try elements.varint()) }
@@ -256,7 +260,9 @@ extension Counted: ProtobufEncodable {
             case 40: self.integers.append(try reader.zigzag())
             case 50:
                 var elements = try reader.nested("Counted")
-                while !elements.isAtEnd { self.colors.append(Color(rawValue: UInt32(truncatingIfNeeded: try elements.varint()))) }
+                while !elements.isAtEnd {
+                    self.colors.append(Color(rawValue: UInt32(truncatingIfNeeded: try elements.varint())))
+                }
             case 48: self.colors.append(Color(rawValue: UInt32(truncatingIfNeeded: try reader.varint())))
             case 58:
                 if self.points.isEmpty { self.points.reserveCapacity(reader.countOfNeighbours(58)) }

@@ -248,9 +248,15 @@ extension Lists: ProtobufEncodable {
                 var elements = try reader.nested("Lists")
                 while !elements.isAtEnd { self.bools.append(try elements.varint() != 0) }
             case 48: self.bools.append(try reader.varint() != 0)
-            case 58: self.strings.append(try reader.string())
-            case 66: self.blobs.append([UInt8](try reader.bytes()))
-            case 74: self.texts.append(try reader.string())
+            case 58:
+                if self.strings.isEmpty { self.strings.reserveCapacity(reader.countOfNeighbours(58)) }
+                self.strings.append(try reader.string())
+            case 66:
+                if self.blobs.isEmpty { self.blobs.reserveCapacity(reader.countOfNeighbours(66)) }
+                self.blobs.append([UInt8](try reader.bytes()))
+            case 74:
+                if self.texts.isEmpty { self.texts.reserveCapacity(reader.countOfNeighbours(74)) }
+                self.texts.append(try reader.string())
             case 82:
                 var elements = try reader.nested("Lists")
                 while !elements.isAtEnd { self.uint32s.append(UInt32(truncatingIfNeeded: try elements.varint())) }
@@ -261,7 +267,9 @@ extension Lists: ProtobufEncodable {
             case 88: self.sint64s.append(try reader.zigzag())
             case 98:
                 var elements = try reader.nested("Lists")
-                while !elements.isAtEnd { self.colors.append(Color(rawValue: UInt32(truncatingIfNeeded: try elements.varint()))) }
+                while !elements.isAtEnd {
+                    self.colors.append(Color(rawValue: UInt32(truncatingIfNeeded: try elements.varint())))
+                }
             case 96: self.colors.append(Color(rawValue: UInt32(truncatingIfNeeded: try reader.varint())))
             case 106:
                 if self.points.isEmpty { self.points.reserveCapacity(reader.countOfNeighbours(106)) }
