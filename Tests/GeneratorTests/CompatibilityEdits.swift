@@ -242,6 +242,21 @@ extension CompatibilityTests {
         SchemaEdit(
             what: "a file's structure removed", file: "storage.proto", edits: [(entriesRecord, "")], at: nil,
             complaint: "EntriesRecord is in the lock, but no longer in the schema"),
+        SchemaEdit(
+            what: "the dqlite encoding taken away", file: "storage.proto",
+            edits: [
+                (
+                    "  option (schema.native_message) = {};\n\n  // Index of the first entry.",
+                    "  // Index of the first entry."
+                ),
+                (
+                    "  uint64 first_index = 1 [(schema.native) = { form: WORD }];\n  // How many",
+                    "  uint64 first_index = 1;\n  // How many"
+                ),
+                ("uint64 entry_count = 2 [(schema.native) = { form: WORD }];", "uint64 entry_count = 2;"),
+            ],
+            at: ("message EntriesRecord {", "EntriesRecord"),
+            complaint: "EntriesRecord had a place in the dqlite encoding in the lock (a plain structure), has none"),
     ]
 
     static let enumerationsThatBreak = [
@@ -264,6 +279,11 @@ extension CompatibilityTests {
             edits: [("  // Receives nothing until it is promoted.\n  SERVER_ROLE_SPARE = 2;\n", "")],
             at: ("enum ServerRole {", "ServerRole"),
             complaint: "value 2 of ServerRole was SERVER_ROLE_SPARE in the lock, is gone without `reserved 2`"),
+        SchemaEdit(
+            what: "an enumeration removed",
+            edits: [
+                (Self.outcome, "  uint32 outcome = 3;"), (writeOutcome, ""),
+            ], at: nil, complaint: "WriteOutcome is in the lock, but no longer in the schema"),
     ]
 
     static let renames = [
@@ -402,6 +422,19 @@ extension CompatibilityTests {
             what: "another comment", edits: [("// Opens a database on", "// Opens the database on")], complaint: ""),
     ]
 
+    private static let writeOutcome = """
+        // What became of a write that was answered with a failure.
+        enum WriteOutcome {
+          // The node does not say. A node that speaks the dqlite encoding only never says.
+          WRITE_OUTCOME_UNSPECIFIED = 0;
+          // Nothing was changed, and nothing will be.
+          WRITE_OUTCOME_NOT_COMMITTED = 1;
+          // The change is committed; only what came after it failed.
+          WRITE_OUTCOME_COMMITTED = 2;
+          // The change may be committed or may yet become so: leadership was lost while it was on its way.
+          WRITE_OUTCOME_UNKNOWN = 3;
+        }
+        """
     private static let undoCommand = """
         // Drops pages of an unfinished transaction. Accepted from old leaders, does nothing.
         message UndoCommand {

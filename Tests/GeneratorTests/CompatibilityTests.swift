@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 @testable import ProtocolGenerator
@@ -57,5 +58,82 @@ struct SchemaEdit: CustomTestStringConvertible, Sendable {
     @Test(arguments: retirements) func whatIsRetiredProperlyIsFine(edit: SchemaEdit) throws {
         let (_, findings) = try Self.findings(after: edit)
         #expect(!findings.contains { $0.severity == .breaksWire }, "\(findings.map(\.message))")
+    }
+
+    // MARK: What one edit cannot show
+
+    /// The findings after the lock was edited instead of the schema.
+    private func findings(afterReplacing old: String, with new: String) throws -> [Compatibility.Finding] {
+        let schema = try SchemaCopy().schema()
+        let parts = Lock.text(of: schema).components(separatedBy: old)
+        try #require(parts.count == 2)
+        let lock = try LockReader.schema(from: parts.joined(separator: new), name: "schema/schema.lock")
+        return Compatibility.findings(lock: lock, schema: schema)
+    }
+
+    @Test func aReservedNameGivenFreeBreaksTheWire() throws {
+        let line = "    reserved 15\n"
+        let findings = try self.findings(afterReplacing: line, with: line + "    reserved \"uuid\"\n")
+        #expect(findings.map(\.severity) == [.breaksWire])
+        #expect(findings.first?.message == "Value had `reserved \"uuid\"` in the lock, has it no longer")
+    }
+
+    @Test func bytesThatBecomeTextBreakSource() throws {
+        let findings = try self.findings(
+            afterReplacing: "3 bytes text in kind: TEXT, text\n", with: "3 bytes text in kind: TEXT\n")
+        #expect(findings.map(\.severity) == [.breaksSource])
+        #expect(
+            findings.first?.message == "field 3 of Value, `text`, is another type in Swift: this breaks source only")
+    }
+
+    private static let weightField = "    WeightRequest weight = 39;\n"
+    private static let weightRequest = """
+        // Sets the weight of this node.
+        message WeightRequest {
+          option (schema.native_message) = { request: 19, answers: "EmptyResponse" };
+
+          // The weight: of two candidates for a role the one with the lower weight is taken.
+          uint64 weight = 1 [(schema.native) = { form: WORD }];
+        }
+        """
+
+    /// The findings after the request Weight was removed, and the envelope edited so.
+    private func findingsWithoutWeight(oneof: String, above: String) throws -> [Compatibility.Finding] {
+        let copy = try SchemaCopy()
+        let lock = try LockReader.schema(from: Lock.text(of: try copy.schema()), name: "schema/schema.lock")
+        try copy.replace(Self.weightRequest, with: "", in: "client.proto")
+        try copy.replace(Self.weightField, with: oneof, in: "envelope.proto")
+        let body = "  // What is asked. The"
+        try copy.replace(body, with: above + body, in: "envelope.proto")
+        return Compatibility.findings(lock: lock, schema: try copy.schema())
+    }
+
+    @Test func aRequestRemovedWithoutReservedBreaksTheWire() throws {
+        let findings = try self.findingsWithoutWeight(oneof: "", above: "").filter { $0.severity == .breaksWire }
+        #expect(
+            findings.map(\.message).sorted() == [
+                "WeightRequest (request 19) is in the lock, but no longer in the schema: retire it with "
+                    + "`reserved 39` in Request",
+                "field 39 of Request was `WeightRequest weight` (protobuf only) in the lock, is gone without `reserved 39`",
+            ])
+    }
+
+    @Test func aRequestThatIsReservedInItsEnvelopeIsRetired() throws {
+        #expect(try self.findingsWithoutWeight(oneof: "", above: "  reserved 39;\n") == [])
+    }
+
+    @Test func aRequestOfAnotherNumberBreaksTheWire() throws {
+        let copy = try SchemaCopy()
+        let lock = try LockReader.schema(from: Lock.text(of: try copy.schema()), name: "schema/schema.lock")
+        try copy.replace("{ request: 19, ", with: "{ request: 21, ", in: "client.proto")
+        try copy.replace(Self.weightField, with: "    WeightRequest weight = 41;\n", in: "envelope.proto")
+        let findings = Compatibility.findings(lock: lock, schema: try copy.schema())
+        let position = try copy.position(of: "option", in: "{ request: 21, ", of: "client.proto")
+        #expect(
+            findings.contains {
+                $0.severity == .breaksWire && $0.position == position
+                    && $0.message == "WeightRequest was request 19 in the lock, is request 21"
+            })
+        #expect(findings.contains { $0.message == "`weight` of Request was field 39 in the lock, is field 41" })
     }
 }

@@ -9,6 +9,7 @@ import Testing
 
     @Test func whatIsCommittedIsWhatTheSchemaGives() throws {
         let copy = try SchemaCopy()
+        defer { copy.keep() }
         let result = try Checkout.generate(in: copy)
         try #require(result.status == 0, "\(result.output)")
         var stale: [String] = []
@@ -25,6 +26,7 @@ import Testing
     /// Nothing of the machine that made them is in the files, so that every machine makes the same.
     @Test func noPathOfAMachineIsInWhatIsGenerated() throws {
         let copy = try SchemaCopy()
+        defer { copy.keep() }
         let result = try Checkout.generate(in: copy)
         try #require(result.status == 0, "\(result.output)")
         let places = [copy.root.path, Checkout.root.path, NSTemporaryDirectory()].map { Data($0.utf8) }

@@ -120,6 +120,7 @@ import Testing
 
     @Test func aChangeReachesSwiftCAndTheReference() throws {
         let copy = try SchemaCopy()
+        defer { copy.keep() }
         try self.grow(copy)
         let result = try Checkout.generate(in: copy)
         try #require(result.status == 0, "\(result.output)")
