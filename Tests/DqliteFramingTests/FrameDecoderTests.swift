@@ -88,7 +88,7 @@ import Testing
         #expect(ByteBuffer(integer: Preface.protobuf, endianness: .little) == ByteBuffer(string: "dqlitep1"))
         #expect(
             ByteBuffer(integer: Preface.dqliteLegacy, endianness: .little)
-                == ByteBuffer(bytes: [0xe5, 0x5f, 0x43, 0x60, 0xd7, 0x4d, 0x10, 0x86]))
+                == ByteBuffer(bytes: [0xe5, 0x3f, 0x43, 0x60, 0xd7, 0x4d, 0x10, 0x86]))
     }
 }
 
