@@ -13,6 +13,7 @@ test:
 generate:
 	@scripts/install-dependencies protobuf
 	@scripts/generate
+	@scripts/generate-oracle
 
 # Refuses a schema that breaks what was released.
 check-schema:

@@ -23,6 +23,20 @@ import Testing
         #expect(stale.isEmpty, "run `make generate`: stale are \(stale.sorted().joined(separator: ", "))")
     }
 
+    /// What tests compare our code with comes from the schema too. Its descriptors stand for all of it: the rest needs a
+    /// compiler that is not built here.
+    @Test func theOracleIsOfThisSchema() throws {
+        let copy = try SchemaCopy()
+        let files = ["client", "command", "envelope", "raft", "storage", "value"].map { "schema/dqlite/\($0).proto" }
+        let result = try Checkout.run(
+            ["protoc", "-I", "schema", "--include_imports", "--descriptor_set_out=oracle"] + files, in: copy.root)
+        try #require(result.status == 0, "\(result.output)")
+        let made = try Data(contentsOf: copy.root.appending(path: "oracle"))
+        let path = "Tests/ProtobufOracle/Generated/schema.descriptors"
+        let isFresh = made == (try Data(contentsOf: Checkout.root.appending(path: path)))
+        #expect(isFresh, "run `make generate`: stale is \(path)")
+    }
+
     /// Nothing of the machine that made them is in the files, so that every machine makes the same.
     @Test func noPathOfAMachineIsInWhatIsGenerated() throws {
         let copy = try SchemaCopy()
