@@ -6,6 +6,12 @@ extension Schema {
         let set = try DescriptorSet(bytes)
         var builder = ModelBuilder(root: root)
         let schema = builder.build(set)
+        guard !schema.files.isEmpty else {
+            let position = SourcePosition(file: root.isEmpty ? "schema" : root)
+            throw SchemaErrors(errors: [
+                SchemaError(position: position, message: "the descriptor set has no file of the schema")
+            ])
+        }
         // The rules are about a model that is whole.
         let errors = builder.errors.isEmpty ? Validation.errors(in: schema) : builder.errors
         guard errors.isEmpty else { throw SchemaErrors(errors: Array(Set(errors)).sorted()) }
