@@ -91,16 +91,15 @@ final class DqliteConnectionHandler: ChannelDuplexHandler {
 
     /// Takes requests out of what has arrived, and runs them, as far as that is possible now.
     private func proceed(context: ChannelHandlerContext) {
-        var makesProgress = true
-        while makesProgress, self.context != nil {
-            makesProgress = false
-            while let request = self.machine.startNext() {
-                makesProgress = true
+        while self.context != nil {
+            // A request starts before the next one is looked at: an Interrupt right behind it is meant for it.
+            if let request = self.machine.startNext() {
                 self.run(request, context: context)
-            }
-            while self.machine.wantsRequests, let frame = self.nextFrame(context: context) {
-                makesProgress = true
-                if self.machine.received(.init(frame: frame, arrival: .now())) { self.database?.session.interrupt() }
+            } else if self.machine.wantsRequests, let frame = self.nextFrame(context: context) {
+                let request = DqliteConnectionMachine.Request(frame: frame, arrival: .now())
+                if self.machine.received(request) { self.database?.session.interrupt() }
+            } else {
+                break
             }
         }
         guard self.context != nil else { return }

@@ -302,6 +302,17 @@ struct DqliteHandlerTests {
         #expect(try frames[0].message(FailureResponse.self).code == FailureCode.interrupted)
     }
 
+    @Test func interruptThatComesWithItsRequest() throws {
+        let test = try self.opened()
+        var both = ByteBuffer()
+        try both.writeDqliteRequest(QuerySQLRequest(sql: "x"))
+        try both.writeDqliteRequest(InterruptRequest())
+        try test.send(both)
+        #expect(test.session.interrupts == 1)
+        test.session.endInterrupted()
+        #expect(try test.frames().map(\.header.code) == [0, 8])
+    }
+
     // MARK: Flow
 
     /// However long a result is, only so much of it waits for a reader that does not read.

@@ -197,11 +197,9 @@ struct ProtobufHandlerTests {
         #expect(test.session.database == "other")
         #expect(test.session.runs.count == 1)
         try test.send(Request(requestID: 5, body: .open(OpenRequest(name: "again"))))
-        let codes = try test.envelopes().map {
-            ($0.requestID, $0.body.map { if case .failure(let f) = $0 { f.code } else { 0 } })
-        }
-        #expect(codes.map(\.0) == [3, 5])
-        #expect(codes.map(\.1) == [0, FailureCode.busy])
+        let answers = try test.envelopes()
+        #expect(answers.first == Response(requestID: 3, body: .database(DatabaseResponse())))
+        #expect(try self.failure(Array(answers.dropFirst()), id: 5).code == FailureCode.busy)
     }
 
     @Test func sessionZeroIsStateless() throws {
@@ -303,10 +301,11 @@ struct ProtobufHandlerTests {
     @Test func cancellingWhatHoldsItsLastPart() throws {
         let test = try self.opened()
         try test.send(self.query(2, session: 1, window: 0))
-        test.session.produce(parts: [10])
+        test.session.sink.write(atLeast: 10) { _ in 10 }
+        #expect(!test.session.sink.endPart(more: false))
         try test.send(self.exec(3, session: 1))
         #expect(try test.envelopes().count == 1)
-        test.session.endInterruptedByCancel(test, requestID: 2)
+        try test.send(Request(body: .cancel(CancelRequest(requestID: 2))))
         #expect(try self.failure(test.envelopes(), id: 2).code == FailureCode.interrupted)
         #expect(test.session.runs.count == 2)
     }
@@ -418,13 +417,5 @@ struct ProtobufHandlerTests {
         #expect(try test.envelopes().map(\.requestID) == [2])
         #expect(!test.channel.isActive)
         #expect(!test.storage.sessions.contains { !$0.isClosed })
-    }
-}
-
-extension FakeSession {
-    /// Cancels a request of which the engine knows nothing any more.
-    func endInterruptedByCancel(_ test: HandlerTest, requestID: UInt64) {
-        try? test.send(Request(body: .cancel(CancelRequest(requestID: requestID))))
-        test.channel.embeddedEventLoop.run()
     }
 }
