@@ -66,8 +66,7 @@ final class ProtobufConnectionHandler: ChannelDuplexHandler {
     // MARK: Reading
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        var bytes = self.unwrapInboundIn(data)
-        if self.received.readableBytes == 0 { self.received = bytes } else { self.received.writeBuffer(&bytes) }
+        self.received.receive(self.unwrapInboundIn(data))
         self.proceed(context: context)
     }
 

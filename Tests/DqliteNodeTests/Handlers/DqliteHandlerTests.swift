@@ -333,6 +333,16 @@ struct DqliteHandlerTests {
         #expect(count == 1000)
     }
 
+    /// Memory of requests that are done is given up, even if the next one has always begun already.
+    @Test func receivedBytesAreGivenUp() throws {
+        var buffer = ByteBuffer()
+        for _ in 0..<10_000 {
+            buffer.receive(ByteBuffer(repeating: 0, count: 1000))
+            if buffer.readableBytes > 1000 { buffer.moveReaderIndex(forwardBy: buffer.readableBytes - 1) }
+        }
+        #expect(buffer.capacity < 16_384)
+    }
+
     @Test func readingStopsAtTheLimit() throws {
         let test = try self.opened { $0.queuedRequests = 2 }
         var requests = ByteBuffer()

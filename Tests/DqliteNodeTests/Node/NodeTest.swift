@@ -1,5 +1,4 @@
 import DqliteFraming
-import DqliteNode
 import DqliteProtocol
 import DqliteWire
 import Logging
@@ -7,6 +6,8 @@ import NIOCore
 import NIOPosix
 import ServiceLifecycle
 import Testing
+
+@testable import DqliteNode
 
 /// A node of a test that runs.
 struct RunningNode: Sendable {
@@ -98,8 +99,8 @@ final class TestConnection {
     ///
     /// - Returns: false when the node has closed the connection.
     private func receive() async -> Bool {
-        guard var bytes = try? await self.inbound.next(isolation: #isolation) else { return false }
-        self.received.writeBuffer(&bytes)
+        guard let bytes = try? await self.inbound.next(isolation: #isolation) else { return false }
+        self.received.receive(bytes)
         return true
     }
 

@@ -1,0 +1,104 @@
+import DqliteFraming
+import DqliteNode
+import DqliteProtocol
+import Foundation
+import NIOCore
+import Testing
+
+/// The command line tool, as processes.
+@Suite(.timeLimit(.minutes(2)))
+struct CommandLineTests {
+    /// The tool that was built with these tests.
+    private static let tool: URL = {
+        // Tests run from the build's bundle, beside which the products lie.
+        var directory = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
+        for _ in 0..<4 {
+            let candidate = directory.appendingPathComponent("dqlite")
+            if FileManager.default.isExecutableFile(atPath: candidate.path) { return candidate }
+            directory.deleteLastPathComponent()
+        }
+        return directory.appendingPathComponent("dqlite")
+    }()
+
+    private struct Ended {
+        var status: Int32
+        var output: String
+        var errors: String
+    }
+
+    private func start(_ arguments: [String]) throws -> (process: Process, output: Pipe, errors: Pipe) {
+        let process = Process()
+        process.executableURL = Self.tool
+        process.arguments = arguments
+        let output = Pipe()
+        let errors = Pipe()
+        process.standardOutput = output
+        process.standardError = errors
+        try process.run()
+        return (process, output, errors)
+    }
+
+    /// Runs the tool to its end.
+    private func run(_ arguments: [String]) throws -> Ended {
+        let (process, output, errors) = try self.start(arguments)
+        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        let reason = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        return Ended(status: process.terminationStatus, output: text, errors: reason)
+    }
+
+    /// Reads the line that says that a node serves.
+    private func readyLine(_ output: Pipe) -> String {
+        var line = Data()
+        while !line.contains(UInt8(ascii: "\n")) {
+            let data = output.fileHandleForReading.availableData
+            guard !data.isEmpty else { break }
+            line += data
+        }
+        return String(decoding: line, as: UTF8.self)
+    }
+
+    @Test(arguments: [SIGTERM, SIGINT])
+    func servesUntilItIsToldToStop(signal: Int32) async throws {
+        try await withTemporaryDirectoryAsync { path in
+            let (process, output, errors) = try self.start([
+                "node", "--id", "1", "--address", "127.0.0.1:0", "--data-dir", path + "/node",
+            ])
+            defer { if process.isRunning { kill(process.processIdentifier, SIGKILL) } }
+            let line = self.readyLine(output)
+            let prefix = "READY id=1 pid=\(process.processIdentifier) address="
+            try #require(line.hasPrefix(prefix))
+            let address = try #require(NodeAddress(String(line.dropFirst(prefix.count).dropLast())))
+
+            let second = try self.run(["node", "--address", "127.0.0.1:0", "--data-dir", path + "/node"])
+            #expect(second.status == 1)
+            #expect(second.output == "")
+            #expect(second.errors == "dqlite: the directory \(path)/node is in use by another node\n")
+
+            try await TestConnection.with(address) { connection in
+                try await connection.send(ByteBuffer(integer: Preface.dqlite, endianness: .little))
+                #expect(try await connection.call(OpenRequest(name: "test")) == DatabaseResponse())
+                try await connection.exec("CREATE TABLE t (x)")
+                kill(process.processIdentifier, signal)
+                #expect(await connection.isClosed())
+            }
+            #expect(output.fileHandleForReading.readDataToEndOfFile() == Data())
+            #expect(errors.fileHandleForReading.readDataToEndOfFile() == Data())
+            process.waitUntilExit()
+            #expect(process.terminationReason == .exit)
+            #expect(process.terminationStatus == 0)
+        }
+    }
+
+    @Test func saysWhyItCannotStart() throws {
+        try withTemporaryDirectory { path in
+            let open = try self.run(["node", "--address", "0.0.0.0:0", "--data-dir", path + "/node"])
+            #expect(open.status == 1)
+            #expect(open.errors.hasPrefix("dqlite: 0.0.0.0:0 can be reached from other machines"))
+            #expect(open.errors.split(separator: "\n").count == 1)
+            let bad = try self.run(["node", "--address", "127.0.0.1:0", "--data-dir", path + "/a/b/c"])
+            #expect(bad.status == 1)
+            #expect(bad.errors.hasPrefix("dqlite: cannot create the directory \(path)/a/b/c"))
+        }
+    }
+}
