@@ -89,10 +89,13 @@ public final class DqliteConnection: DqliteQueryable {
                 link: link, sessionID: sessionID, databaseID: response.databaseID, address: address,
                 database: database, configuration: configuration, eventLoopGroup: eventLoopGroup, logger: logger)
         } catch {
-            if link.endSession() {
-                link.close(DqliteError(.connectionClosed, message: "the database could not be opened"))
-            }
-            throw error
+            guard link.endSession() else { throw error }
+            link.close(DqliteError(.connectionClosed, message: "the database could not be opened"))
+            guard error.code == .connectionClosed, link.encoding == .protobuf else { throw error }
+            throw DqliteError(
+                .connectionClosed,
+                message: "the node closed the connection before it answered: nodes of C dqlite do that, which speak "
+                    + "the dqlite encoding only", underlyingError: error)
         }
     }
 

@@ -35,6 +35,21 @@ public struct DqliteRow: Sendable {
         return (repeat try walker.next().decode((each Value).self, file: file, line: line))
     }
 
+    /// The first cell of the row as one value.
+    ///
+    /// - Throws: ``DqliteDecodingError`` when the cell holds something else, or there is none.
+    public func decode<Value: DqliteDecodable>(
+        _ type: Value.Type = Value.self, file: String = #fileID, line: Int = #line
+    ) throws(DqliteDecodingError) -> Value {
+        // Not left to the tuple of one: the compiler does not always take it for the value that it is.
+        guard !self.columns.names.isEmpty else {
+            throw DqliteDecodingError(
+                .columnCountMismatch, columnName: "", columnIndex: 0, targetType: "\(type)", valueType: nil,
+                file: file, line: line)
+        }
+        return try self[0].decode(type, file: file, line: line)
+    }
+
     /// The cell of the first column of that name.
     ///
     /// - Throws: ``DqliteDecodingError`` when there is no such column.

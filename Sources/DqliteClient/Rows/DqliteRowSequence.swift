@@ -60,6 +60,19 @@ public struct DqliteRowSequence: AsyncSequence, Sendable {
             try row.decode((repeat each Value).self, file: file, line: line)
         }
     }
+
+    /// The first cells of the rows as values.
+    ///
+    /// ```swift
+    /// let names = try await connection.query("SELECT name FROM authors").decode(String.self).collect()
+    /// ```
+    public func decode<Value: DqliteDecodable>(
+        _ type: Value.Type, file: String = #fileID, line: Int = #line
+    ) -> DqliteDecodedRowSequence<Value> {
+        DqliteDecodedRowSequence(rows: self) { row throws(DqliteDecodingError) in
+            try row.decode(type, file: file, line: line)
+        }
+    }
 }
 
 @available(*, unavailable)

@@ -44,6 +44,12 @@ public struct DqliteQuery: Hashable, Sendable, ExpressibleByStringInterpolation 
             value.encode(into: &self.bindings)
         }
 
+        /// A parameter; nil is NULL.
+        public mutating func appendInterpolation(_ value: (some DqliteEncodable)?) {
+            self.sql.append("?")
+            self.bindings.append(value)
+        }
+
         /// SQL as it is: for names of tables and columns, which cannot be parameters.
         public mutating func appendInterpolation(unescaped sql: String) { self.sql.append(sql) }
     }
