@@ -132,7 +132,7 @@ import Testing
                 } while try await isTaken(query.channel) && sent * size < 64 << 20
                 #expect(sent * size < 64 << 20)
             case .protobuf:
-                while (sent + 2) * size <= Int(query.request.window) {
+                while (sent + 1) * size <= Int(query.request.window) {
                     try query.answer(next)
                     sent += 1
                 }
