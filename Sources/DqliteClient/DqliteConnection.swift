@@ -100,6 +100,7 @@ public final class DqliteConnection: DqliteQueryable {
     }
 
     /// Connects, lets `body` use the connection, and closes it.
+    @discardableResult
     public static func withConnection<Value>(
         to address: DqliteServerAddress, database: String,
         configuration: DqliteConnectionConfiguration = DqliteConnectionConfiguration(),

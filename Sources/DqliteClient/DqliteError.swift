@@ -8,6 +8,7 @@ public struct DqliteError: Error, Sendable, CustomStringConvertible, CustomDebug
         enum Base: String, Hashable, Sendable {
             case cancelled, deadlineExceeded, connectFailed, connectionClosed, notLeader, leadershipLost, sqlite
             case protocolViolation, decoding, invalidQuery, invalidConfiguration, tooManyRequests, rowTooLarge
+            case transactionEnded
         }
 
         let base: Base
@@ -38,6 +39,8 @@ public struct DqliteError: Error, Sendable, CustomStringConvertible, CustomDebug
         public static var invalidConfiguration: Code { Code(base: .invalidConfiguration) }
         /// More requests wait for this connection than its configuration allows.
         public static var tooManyRequests: Code { Code(base: .tooManyRequests) }
+        /// The transaction was used after its closure had returned.
+        public static var transactionEnded: Code { Code(base: .transactionEnded) }
         /// A row is larger than the configuration allows.
         public static var rowTooLarge: Code { Code(base: .rowTooLarge) }
     }

@@ -139,6 +139,7 @@ extension DqliteConnection {
     }
 
     /// Prepares a statement, lets `body` use it, and closes it.
+    @discardableResult
     public func withPreparedStatement<Value>(
         _ sql: String, options: DqliteCallOptions = .defaults, file: String = #fileID, line: Int = #line,
         _ body: (DqlitePreparedStatement) async throws -> Value
@@ -159,10 +160,12 @@ extension DqliteConnection {
 
 extension DqliteTransaction {
     /// Prepares a statement, lets `body` use it in the transaction, and closes it.
+    @discardableResult
     public func withPreparedStatement<Value>(
         _ sql: String, options: DqliteCallOptions = .defaults, file: String = #fileID, line: Int = #line,
         _ body: (DqlitePreparedStatement) async throws -> Value
     ) async throws -> Value {
-        try await self.connection.withPreparedStatement(sql, options: options, file: file, line: line, body)
+        try self.checkOpen(file: file, line: line)
+        return try await self.connection.withPreparedStatement(sql, options: options, file: file, line: line, body)
     }
 }

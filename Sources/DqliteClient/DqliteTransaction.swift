@@ -1,4 +1,7 @@
-/// A transaction on a connection, for the time of ``DqliteConnection/withTransaction(_:options:file:line:_:)``.
+import Synchronization
+
+/// A transaction on a connection, for the time of ``DqliteConnection/withTransaction(_:options:file:line:_:)``. Whoever keeps
+/// it longer is told that it has ended.
 public struct DqliteTransaction: DqliteQueryable {
     /// How a transaction begins.
     public enum Mode: String, Hashable, Sendable {
@@ -12,17 +15,35 @@ public struct DqliteTransaction: DqliteQueryable {
 
     /// The connection that it is on.
     public let connection: DqliteConnection
+    private let end = End()
+
+    /// Shared by the copies of a transaction.
+    private final class End: Sendable {
+        let hasCome = Atomic(false)
+    }
+
+    init(connection: DqliteConnection) { self.connection = connection }
+
+    func finish() { self.end.hasCome.store(true, ordering: .releasing) }
+
+    func checkOpen(file: String, line: Int) throws(DqliteError) {
+        if self.end.hasCome.load(ordering: .acquiring) {
+            throw DqliteError(.transactionEnded, message: "the transaction has ended", file: file, line: line)
+        }
+    }
 
     public func query(
         _ query: DqliteQuery, options: DqliteCallOptions, file: String, line: Int
     ) async throws(DqliteError) -> DqliteRowSequence {
-        try await self.connection.query(query, options: options, file: file, line: line)
+        try self.checkOpen(file: file, line: line)
+        return try await self.connection.query(query, options: options, file: file, line: line)
     }
 
     public func execute(
         _ query: DqliteQuery, options: DqliteCallOptions, file: String, line: Int
     ) async throws(DqliteError) -> DqliteExecuteResult {
-        try await self.connection.execute(query, options: options, file: file, line: line)
+        try self.checkOpen(file: file, line: line)
+        return try await self.connection.execute(query, options: options, file: file, line: line)
     }
 }
 
@@ -94,6 +115,7 @@ extension DqliteConnection {
     ///   - options: For BEGIN and COMMIT.
     ///   - body: What is done in it.
     /// - Throws: ``DqliteTransactionError``, also for what `body` throws.
+    @discardableResult
     public func withTransaction<Value>(
         _ mode: DqliteTransaction.Mode = .immediate, options: DqliteCallOptions = .defaults, file: String = #fileID,
         line: Int = #line, _ body: (DqliteTransaction) async throws -> Value
@@ -108,9 +130,11 @@ extension DqliteConnection {
             if error.server == nil { failure.rollbackError = await self.rollBack(file: file, line: line) }
             throw failure
         }
+        let transaction = DqliteTransaction(connection: self)
         let result: Value
         do {
-            result = try await body(DqliteTransaction(connection: self))
+            defer { transaction.finish() }
+            result = try await body(transaction)
             if Task.isCancelled { throw DqliteError(.cancelled, file: file, line: line) }
         } catch {
             failure.closureError = error

@@ -77,6 +77,17 @@ import Testing
         #expect((error?.closureError as? DqliteError)?.code == .cancelled)
     }
 
+    @Test func `A transaction that is kept runs nothing`() async throws {
+        let test = try await TestConnection(.protobuf)
+        async let transaction = test.connection.withTransaction { $0 }
+        try await test.expect("BEGIN IMMEDIATE", done)
+        try await test.expect("COMMIT", done)
+        let kept = try await transaction
+        let error = await #expect(throws: DqliteError.self) { try await kept.execute("DELETE FROM t") }
+        #expect(error?.code == .transactionEnded && error?.outcome == .notCommitted)
+        #expect(try await test.sent().isEmpty)
+    }
+
     @Test func `A transaction that cannot begin`() async throws {
         let test = try await TestConnection(.protobuf)
         let task = Task { try await test.connection.withTransaction { _ in Issue.record("must not run") } }
