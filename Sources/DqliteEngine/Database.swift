@@ -88,6 +88,9 @@ final class Database: AlarmTarget {
         if let (session, ticket) = next { session.turnGranted(ticket) }
     }
 
+    /// Whether a session waits for its turn.
+    func isWaiting(_ session: EngineSession) -> Bool { self.state.withLock { $0.waiting[session.number] != nil } }
+
     func alarm(now: Instant) {
         var expired: [(EngineSession, WriterQueue.Expiry)] = []
         let alarm = self.state.withLock { state -> Instant? in

@@ -161,8 +161,11 @@ extension EngineSession: AlarmTarget {
     private func fail(_ operation: Operation, _ reason: StopReason) {
         operation.sink.failure(EngineError(reason))
         // A transaction may be open; nothing about it has changed.
-        let slice = self.delivered(isInTransaction: nil)
-        guard slice != nil else { return }
+        if let slice = self.delivered(isInTransaction: nil) { self.putBack(slice) }
+    }
+
+    /// Leaves a slice to a thread of the pool.
+    private func putBack(_ slice: SessionStateMachine<Operation>.Slice) {
         self.state.withLock { $0.machine.putBack(slice) }
         _ = self.engine.pool.submit(self, isOptional: false)
     }
@@ -241,7 +244,11 @@ extension EngineSession: Job {
                 return state.machine.stop
             }
             self.core.conclude(answer, reason: reason, session: self)
-            return self.delivered(isInTransaction: self.core.isInTransaction)
+            let next = self.delivered(isInTransaction: self.core.isInTransaction)
+            // The client's next request is here already. It goes on in this thread, unless others came first.
+            guard case .begin? = next, let next, self.engine.pool.isBusy else { return next }
+            self.putBack(next)
+            return nil
         }
     }
 

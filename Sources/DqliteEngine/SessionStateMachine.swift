@@ -316,9 +316,7 @@ struct SessionStateMachine<Operation: Sendable>: Sendable {
     }
 
     /// A slice cannot be run here: some other thread has to.
-    mutating func putBack(_ slice: Slice?) {
-        if let slice { self.phase = .scheduled(slice) }
-    }
+    mutating func putBack(_ slice: Slice) { self.phase = .scheduled(slice) }
 
     mutating func closed() { self.phase = .closed }
 }

@@ -72,7 +72,10 @@ final class Statement {
         var end: UnsafePointer<CChar>?
         let result = sqlite3_prepare_v3(
             connection.handle, address, Int32(text.count), keep ? UInt32(SQLITE_PREPARE_PERSISTENT) : 0, &handle, &end)
-        guard result == SQLITE_OK else { throw ResultCode(result) }
+        guard result == SQLITE_OK else {
+            // For a function that is refused SQLite says only SQLITE_ERROR.
+            throw ResultCode(authorizer.refusal == nil ? result : SQLITE_AUTH)
+        }
         let tail = start + (end.map { $0 - address } ?? text.count)
         guard let handle else { return Compiled(statement: nil, tail: tail) }
         let traits = self.traits(of: handle, text: text, findings: authorizer.findings)

@@ -83,6 +83,9 @@ final class WorkerPool: @unchecked Sendable {
         }
     }
 
+    /// Whether jobs wait for a thread.
+    var isBusy: Bool { self.condition.withLock { self.queue.count > self.idleCount } }
+
     /// Threads that there are.
     var threads: Int { self.condition.withLock { self.threadCount } }
 
