@@ -9,6 +9,9 @@ struct CompatibilityCommand: ParsableCommand {
         discussion: """
             Errors are what released peers would misread. Warnings are what only breaks the source of code that uses the generated \
             types. Notes are what is new.
+
+            A field is known by its number, a message by its name. A field of another name and the same shape counts as renamed, \
+            unless the old name lives on. So does a message that has the native number, the place or the shape of one that is gone.
             """)
 
     @OptionGroup var input: SchemaOptions
@@ -21,7 +24,11 @@ struct CompatibilityCommand: ParsableCommand {
 
     func run() throws {
         let schema = try self.input.schema()
-        let text = try String(contentsOfFile: self.lock, encoding: .utf8)
+        guard let text = try? String(contentsOfFile: self.lock, encoding: .utf8) else {
+            FileHandle.standardError.write(
+                Data("\(self.lock):1:1: error: cannot be read: scripts/check-schema --record writes it\n".utf8))
+            throw ExitCode.failure
+        }
         let findings: [Compatibility.Finding]
         do {
             findings = Compatibility.findings(lock: try LockReader.schema(from: text, name: self.lock), schema: schema)
