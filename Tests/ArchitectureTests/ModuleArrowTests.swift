@@ -16,7 +16,7 @@ import Testing
             "ServiceLifecycle",
         ],
         "DqliteClient": ["DqliteFraming", "DqliteProtocol", "DqliteWire", "Logging", "NIOCore", "NIOPosix"],
-        "dqlite": ["ArgumentParser", "DqliteNode", "Logging", "ServiceLifecycle"],
+        "dqlite": ["ArgumentParser", "DqliteNode", "Logging", "ServiceLifecycle", "UnixSignals"],
     ]
     static let platform: Set<String> = ["Darwin", "Dispatch", "Glibc", "Musl", "Synchronization"]
 

@@ -40,6 +40,7 @@ final class CollectingSink: ResponseSink {
     }
 
     private let condition = NSCondition()
+    // Touched with the condition's lock held only.
     nonisolated(unsafe) private var state = State()
     private let pausesAfterEachPart: Bool
     private let keepsParts: Bool
