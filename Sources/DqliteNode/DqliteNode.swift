@@ -88,6 +88,11 @@ public final class DqliteNode: Service {
             let advertised =
                 self.configuration.advertisedAddress
                 ?? NodeAddress(host: self.configuration.address.host, port: bound.port)
+            if NodeAddress.wildcards.contains(advertised.host) {
+                self.logger.warning(
+                    "The advertised address is none that others can reach: set it",
+                    metadata: ["server.address": "\(advertised)"])
+            }
             let id = self.configuration.id
             try await Self.blocking { try directory.setIdentity(nodeID: id, address: advertised.description) }
             listener.serve(

@@ -21,7 +21,7 @@ public struct DqliteNodeConfiguration: Sendable {
     public var limits = Limits()
     /// How long the node waits for others.
     public var timeouts = Timeouts()
-    /// The loops that serve connections.
+    /// The loops that serve connections. nil: those that NIO shares by all of the process.
     public var eventLoopGroup: (any EventLoopGroup)?
 
     /// The configuration of a node at `address` with its data in `dataDirectory`; the rest by its defaults.
@@ -36,7 +36,8 @@ public struct DqliteNodeConfiguration: Sendable {
         /// Connections at a time. One more is accepted and closed at once.
         public var connections = 1024
         /// Bytes of a request and of an answer, and of each part of a result. A larger request closes the connection; a larger
-        /// answer becomes Failure 18 (SQLITE_TOOBIG). The protobuf encoding allows 64 MiB at most.
+        /// answer becomes Failure 18 (SQLITE_TOOBIG), except that the answer to Dump has no limit here on the dqlite encoding. The
+        /// protobuf encoding allows 64 MiB at most.
         public var frameSize = 64 << 20
         /// Requests that wait on a connection of the dqlite encoding while one runs. At the limit the node stops
         /// reading from the connection until one is done.
@@ -52,7 +53,7 @@ public struct DqliteNodeConfiguration: Sendable {
         /// Bytes of answers that wait on a connection until its reader takes them. Results pause there. Other answers
         /// pass, up to four times as much: then the node stops reading requests from the connection.
         public var pendingBytesPerConnection = 256 << 10
-        /// Dumps that the node makes at a time: each holds a whole database in memory.
+        /// Dumps that the node makes at a time: each holds a whole database in memory until its reader has taken it.
         public var dumps = 2
         /// Databases, on the whole node.
         public var databases = 1024
@@ -82,6 +83,9 @@ extension DqliteNodeConfiguration {
         guard self.id != 0 else { throw DqliteNodeError(.invalidConfiguration, "id is zero") }
         guard (0...65535).contains(self.address.port) else {
             throw DqliteNodeError(.invalidConfiguration, "port \(self.address.port) does not exist")
+        }
+        guard !self.address.host.isEmpty, !self.address.host.utf8.contains(0) else {
+            throw DqliteNodeError(.invalidConfiguration, "the address has no host")
         }
         guard !self.dataDirectory.isEmpty, !self.dataDirectory.utf8.contains(0) else {
             throw DqliteNodeError(.invalidConfiguration, "the data directory has no name")

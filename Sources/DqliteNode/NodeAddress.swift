@@ -45,6 +45,9 @@ public struct NodeAddress: Hashable, Sendable, LosslessStringConvertible {
 }
 
 extension NodeAddress {
+    /// Hosts that mean every address of the machine, to which nobody can connect from elsewhere.
+    static let wildcards: Set<String> = ["0.0.0.0", "::"]
+
     /// The numeric address of a socket. nil when it is not an IP socket.
     init?(_ address: SocketAddress) {
         guard let host = address.ipAddress, let port = address.port else { return nil }

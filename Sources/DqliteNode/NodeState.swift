@@ -18,7 +18,7 @@ final class NodeState: Sendable {
     let metrics: NodeMetrics
     let logger: Logger
     private let weightOfNode = Atomic<UInt64>(0)
-    private let runningDumps = Atomic<Int>(0)
+    private let dumps: DumpPermits
 
     /// The id that old versions of dqlite gave to the node that makes the cluster.
     static let bootstrapID: UInt64 = 0x2dc1_7185_8c31_55be
@@ -32,6 +32,7 @@ final class NodeState: Sendable {
         self.failureDomain = failureDomain
         self.isLeader = id == 1 || id == Self.bootstrapID
         self.limits = limits
+        self.dumps = DumpPermits(count: limits.dumps)
         self.timeouts = timeouts
         self.storage = storage
         self.metrics = metrics
@@ -44,19 +45,16 @@ final class NodeState: Sendable {
         set { self.weightOfNode.store(newValue, ordering: .relaxed) }
     }
 
-    /// Reads a whole database. `completion` is called on a thread of the engine, or at once.
+    /// Reads a whole database. `completion` is called on a thread of the engine, or at once; it keeps the permit as long as
+    /// the files, or an answer made of them, take memory.
     func dump(
-        database: String, completion: @escaping @Sendable (Result<FilesResponse, EngineError>) -> Void
+        database: String,
+        completion: @escaping @Sendable (Result<FilesResponse, EngineError>, DumpPermits.Permit?) -> Void
     ) {
-        guard self.runningDumps.add(1, ordering: .relaxed).newValue <= self.limits.dumps else {
-            self.runningDumps.subtract(1, ordering: .relaxed)
-            completion(.failure(.busy("\(self.limits.dumps) dumps are being made already")))
-            return
+        guard let permit = self.dumps.take() else {
+            return completion(.failure(.busy("\(self.limits.dumps) dumps are being made already")), nil)
         }
-        self.storage.dump(database: database) { result in
-            self.runningDumps.subtract(1, ordering: .relaxed)
-            completion(result)
-        }
+        self.storage.dump(database: database) { completion($0, permit) }
     }
 }
 

@@ -54,6 +54,7 @@ final class DqliteConnectionHandler: ChannelDuplexHandler {
     // MARK: Reading
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard self.context != nil else { return }
         self.received.receive(self.unwrapInboundIn(data))
         self.proceed(context: context)
     }
@@ -181,7 +182,7 @@ final class DqliteConnectionHandler: ChannelDuplexHandler {
         let eventLoop = context.eventLoop
         let allocator = context.channel.allocator
         let connection = NIOLoopBound(self, eventLoop: eventLoop)
-        self.node.dump(database: name) { result in
+        self.node.dump(database: name) { result, permit in
             var buffer = allocator.buffer(capacity: 0)
             let isAnswer: Bool
             switch result {
@@ -191,7 +192,7 @@ final class DqliteConnectionHandler: ChannelDuplexHandler {
                 isAnswer = false
             }
             eventLoop.execute { [buffer] in
-                connection.value.answered(buffer, isFailure: !isAnswer, counted: 0)
+                connection.value.dumped(buffer, isFailure: !isAnswer, permit: permit)
             }
         }
     }
@@ -244,6 +245,17 @@ final class DqliteConnectionHandler: ChannelDuplexHandler {
         self.flushIfNeeded(context: context)
     }
 
+    /// The answer to Dump, which may be large: the permit lasts until it is written.
+    private func dumped(_ frame: ByteBuffer, isFailure: Bool, permit: DumpPermits.Permit?) {
+        guard let context = self.context else { return }
+        self.finish(with: frame, isFailure: isFailure, context: context)
+        let written = context.eventLoop.makePromise(of: Void.self)
+        written.futureResult.whenComplete { _ in withExtendedLifetime(permit) {} }
+        context.write(self.wrapOutboundOut(ByteBuffer()), promise: written)
+        self.proceed(context: context)
+        self.flushIfNeeded(context: context)
+    }
+
     private func finish(
         with frame: ByteBuffer, isFailure: Bool, counted: Int = 0, context: ChannelHandlerContext
     ) {
@@ -272,13 +284,11 @@ final class DqliteConnectionHandler: ChannelDuplexHandler {
 
     private func closeIfDrained(context: ChannelHandlerContext) {
         guard self.machine.isDrained, self.context != nil else { return }
-        self.flushIfNeeded(context: context)
         self.close(context: context)
     }
 
     private func close(context: ChannelHandlerContext) {
-        self.flushIfNeeded(context: context)
         self.abandon()
-        context.close(promise: nil)
+        context.closeAfterWrites()
     }
 }

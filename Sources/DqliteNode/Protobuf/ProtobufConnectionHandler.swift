@@ -66,6 +66,7 @@ final class ProtobufConnectionHandler: ChannelDuplexHandler {
     // MARK: Reading
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard self.context != nil else { return }
         self.received.receive(self.unwrapInboundIn(data))
         self.proceed(context: context)
     }
@@ -240,9 +241,12 @@ final class ProtobufConnectionHandler: ChannelDuplexHandler {
             guard let eventLoop = self.context?.eventLoop else { return }
             let reply = NIOLoopBound((self, answer), eventLoop: eventLoop)
             let limit = self.node.limits.frameSize
-            self.node.dump(database: dump.name) { result in
+            self.node.dump(database: dump.name) { result, permit in
                 let body = Response.Body(result, limit: limit)
-                eventLoop.execute { reply.value.1(reply.value.0, body) }
+                eventLoop.execute {
+                    reply.value.1(reply.value.0, body)
+                    reply.value.0.keep(permit)
+                }
             }
         default:
             switch self.node.answer(body) {
@@ -251,6 +255,15 @@ final class ProtobufConnectionHandler: ChannelDuplexHandler {
             case .close: self.close()
             }
         }
+    }
+
+    /// Keeps the permit of a dump until what was written is on its way.
+    private func keep(_ permit: DumpPermits.Permit?) {
+        guard let context = self.context else { return }
+        let written = context.eventLoop.makePromise(of: Void.self)
+        written.futureResult.whenComplete { _ in withExtendedLifetime(permit) {} }
+        context.writeAndFlush(self.wrapOutboundOut(ByteBuffer()), promise: written)
+        self.needsFlush = false
     }
 
     private func open(_ name: String, session: UInt64) -> Response.Body {
@@ -368,9 +381,8 @@ final class ProtobufConnectionHandler: ChannelDuplexHandler {
 
     private func close() {
         guard let context = self.context else { return }
-        self.flushIfNeeded()
         self.abandon()
-        context.close(promise: nil)
+        context.closeAfterWrites()
     }
 
     // MARK: Time

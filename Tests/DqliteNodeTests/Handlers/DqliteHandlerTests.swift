@@ -108,6 +108,19 @@ struct DqliteHandlerTests {
         #expect(try test.call(DumpRequest(name: "other"), FailureResponse.self).code == 1002)
     }
 
+    /// A dump counts until its reader has taken it.
+    @Test func dumpsAreLimited() throws {
+        let test = try self.connected { $0.dumps = 1 }
+        test.gate.isClosed = true
+        try test.send(DumpRequest(name: "test"))
+        try test.send(DumpRequest(name: "test"))
+        test.gate.open()
+        let frames = try test.frames()
+        #expect(frames.map(\.header.code) == [ResponseCode.files.rawValue, ResponseCode.failure.rawValue])
+        #expect(try frames[1].message(FailureResponse.self).code == FailureCode.busy)
+        #expect(try test.call(DumpRequest(name: "test")) == FilesResponse())
+    }
+
     // MARK: Requests that are wrong
 
     @Test func withoutADatabase() throws {
