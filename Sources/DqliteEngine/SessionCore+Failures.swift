@@ -6,7 +6,6 @@ extension SessionCore {
     func failure(_ code: ResultCode, _ session: EngineSession) -> EngineError {
         if code.primary == SQLITE_INTERRUPT { return self.stopped(session) }
         var error = EngineError(code: UInt64(code.value), message: self.message(of: code))
-        // Reported by the API, not by a statement: the connection knows no text for it.
         if let execution = self.execution {
             if execution.wasInTransaction, self.connection?.isInAutocommit ?? false {
                 error.message += "; the transaction was rolled back"
@@ -22,7 +21,11 @@ extension SessionCore {
         if code.primary == SQLITE_BUSY {
             return "database is locked by another process, or by the recovery of its log; try again"
         }
-        return self.connection?.message ?? String(cString: sqlite3_errstr(code.value))
+        // What the engine itself has noticed the connection has no text for.
+        guard let connection = self.connection, sqlite3_extended_errcode(connection.handle) == code.value else {
+            return String(cString: sqlite3_errstr(code.value))
+        }
+        return connection.message
     }
 
     /// The failure of an operation that was told to end.
