@@ -21,6 +21,9 @@
 ///
 /// A request that a node does not know, and a field that asks for what a node cannot do, are answered with Failure; unknown
 /// fields are ignored.
+///
+/// A client that does not keep to this (a request id that is zero or in use, bytes that are no envelope) gets a Failure with the
+/// request id zero, which belongs to no request, and the node closes the connection.
 
 public import SwiftProtobuf
 
@@ -91,7 +94,7 @@ public nonisolated struct Dqlite_Request: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// Chosen by the client, not zero, not in use by another request on this connection.
+  /// Chosen by the client, not zero, not in use by another request on this connection. Cancel and Grant need none.
   public var requestID: UInt64 = 0
 
   /// The session that the request belongs to, chosen by the client; it begins with its first request and ends with
@@ -423,7 +426,7 @@ public nonisolated struct Dqlite_Response: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// Id of the request.
+  /// Id of the request. Zero in the Failure that ends a connection.
   public var requestID: UInt64 = 0
 
   /// Commit index up to which the answer is current: the one of the write, or the one that the read saw. Reserved: zero from nodes

@@ -89,7 +89,7 @@ struct  Dqlite__Request
 {
   ProtobufCMessage base;
   /*
-   * Chosen by the client, not zero, not in use by another request on this connection.
+   * Chosen by the client, not zero, not in use by another request on this connection. Cancel and Grant need none.
    */
   uint64_t request_id;
   /*
@@ -266,7 +266,7 @@ struct  Dqlite__Response
 {
   ProtobufCMessage base;
   /*
-   * Id of the request.
+   * Id of the request. Zero in the Failure that ends a connection.
    */
   uint64_t request_id;
   /*

@@ -62,7 +62,7 @@ public struct Request: Hashable, Sendable {
         case weight(WeightRequest)
     }
 
-    /// Chosen by the client, not zero, not in use by another request on this connection.
+    /// Chosen by the client, not zero, not in use by another request on this connection. Cancel and Grant need none.
     public var requestID: UInt64
     /// The session that the request belongs to, chosen by the client; it begins with its first request and ends with
     /// CloseSession or the connection. It owns the transaction, TEMP objects, PRAGMAs and prepared statements. Zero:

@@ -36,7 +36,7 @@ public struct Response: Hashable, Sendable {
         case metadata(MetadataResponse)
     }
 
-    /// Id of the request.
+    /// Id of the request. Zero in the Failure that ends a connection.
     public var requestID: UInt64
     /// Commit index up to which the answer is current: the one of the write, or the one that the read saw. Reserved:
     /// zero from nodes that do not replicate.
