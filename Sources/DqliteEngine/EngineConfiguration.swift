@@ -18,7 +18,7 @@ public struct EngineConfiguration: Sendable {
     /// Statements that a session keeps compiled for SQL text that comes again.
     public var statementCacheCapacity: Int = 64
     /// How long a transaction may be open. Then it is rolled back, and the session's next request fails with
-    /// SQLITE_ABORT_ROLLBACK (516).
+    /// SQLITE_ABORT_ROLLBACK (516). What runs as a transaction of its own is bounded by the request's timeout only.
     public var maximumTransactionDuration: Duration = .seconds(600)
     /// How long a transaction may wait for the session's next request, or a result that holds the database for writing
     /// for its reader. Then it is rolled back.

@@ -27,7 +27,7 @@ extension EngineError {
         case .timedOut(let timeout):
             self.init(
                 code: FailureCode.interrupted,
-                message: "interrupted: the request took longer than its timeout of \(timeout)")
+                message: "interrupted: the request took longer than its timeout of \(timeout.text)")
         case .closing:
             self.init(code: FailureCode.interrupted, message: "interrupted: the session was closed")
         case .overlapping:
@@ -39,19 +39,21 @@ extension EngineError {
         case .writeTimeout(let waited, let held):
             self.init(
                 code: FailureCode.busy,
-                message: "database is locked: another session has been writing for \(held), waited \(waited) for it")
+                message:
+                    "database is locked: another session has been writing for \(held.text), waited \(waited.text) for it"
+            )
         case .transactionTooLong(let limit):
             self.init(
                 code: FailureCode.abortRollback,
-                message: "the transaction was rolled back: it was open for longer than \(limit)")
+                message: "the transaction was rolled back: it was open for longer than \(limit.text)")
         case .transactionIdle(let limit):
             self.init(
                 code: FailureCode.abortRollback,
-                message: "the transaction was rolled back: nothing was asked of it for \(limit)")
+                message: "the transaction was rolled back: nothing was asked of it for \(limit.text)")
         case .resultNotRead(let limit):
             self.init(
                 code: FailureCode.abortRollback,
-                message: "the result was given up: its reader has taken nothing for \(limit)")
+                message: "the result was given up: its reader has taken nothing for \(limit.text)")
         }
     }
 }
@@ -63,5 +65,14 @@ extension StopReason {
         case .transactionTooLong, .transactionIdle, .closing: true
         case .resultNotRead, .interrupted, .timedOut, .overlapping, .overloaded, .writeTimeout: false
         }
+    }
+}
+
+extension Duration {
+    /// For a person: `20 ms`, `5.0 s`.
+    var text: String {
+        let (seconds, attoseconds) = self.components
+        if seconds == 0 { return "\(attoseconds / 1_000_000_000_000_000) ms" }
+        return "\(seconds).\(attoseconds / 100_000_000_000_000_000) s"
     }
 }
