@@ -6,8 +6,8 @@ import NIOCore
 /// A connection in the dqlite encoding: one request at a time, the others wait in line.
 ///
 /// A result arrives in parts without being asked for them. The only way to slow the node down is not to read; the only way to
-/// stop it is Interrupt, which nodes before 1.16 read when they have sent the whole result. So what was taken back
-/// is read and thrown away, up to the Empty that answers the Interrupt.
+/// stop it is Interrupt, which C nodes do not read before they have sent the whole result. So what was taken back is read
+/// and thrown away, up to the Empty that answers the Interrupt.
 struct DqliteEncodingStateMachine: ConnectionStateMachine {
     private struct Current {
         var request: OutgoingRequest

@@ -200,6 +200,11 @@ struct ProtobufEncodingStateMachine: ConnectionStateMachine {
             let failure = try? envelope.body.protobufMessage(FailureResponse.self)
         {
             server = DqliteError.ServerInfo(extendedResultCode: failure.code, message: failure.message)
+            // The node's last word to a client that, as it sees it, breaks the protocol.
+            if envelope.requestID == 0 {
+                return DqliteError(
+                    .protocolViolation, message: "the node ends the connection: \(failure.message)", server: server)
+            }
         }
         return DqliteError(
             .protocolViolation, message: "a response to request \(envelope.requestID), which does not wait for one",
