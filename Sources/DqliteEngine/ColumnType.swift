@@ -9,7 +9,8 @@ enum ColumnType: Equatable, Sendable {
     /// INTEGER as a boolean, all else as what it is.
     case boolean
 
-    /// - Parameter declaration: The declared type, NUL-terminated; nil when the column of the result is not one of a table.
+    /// - Parameter declaration: The declared type, NUL-terminated; nil when the column of the result is not one of a
+    ///   table.
     init(declaration: UnsafePointer<CChar>?) {
         guard let declaration else {
             self = .plain

@@ -3,8 +3,8 @@ internal import DqliteProtocol
 
 /// A connection of SQLite, set up as every session's is.
 ///
-/// It is used by one thread at a time (so SQLite's own locks are left out), except that `sqlite3_interrupt` may be called
-/// on its handle from any.
+/// It is used by one thread at a time (so SQLite's own locks are left out), except that `sqlite3_interrupt` may be
+/// called on its handle from any.
 final class Connection {
     let handle: OpaquePointer
     let authorizer: Authorizer
@@ -22,8 +22,8 @@ final class Connection {
         case standIn
     }
 
-    /// How long SQLite itself waits for a lock, in milliseconds. Sessions do not wait for one another here: only for the moment in
-    /// which the log is recovered or removed, and for foreign processes.
+    /// How long SQLite itself waits for a lock, in milliseconds. Sessions do not wait for one another here: only for
+    /// the moment in which the log is recovered or removed, and for foreign processes.
     private static let backstop: Int32 = 5000
 
     init(_ source: Source, authorizer: Authorizer, stopFlag: StopFlag) throws(EngineError) {
@@ -63,8 +63,8 @@ final class Connection {
         // dqlite's default, unlike SQLite's own.
         _ = dqlite_sqlite3_set(self.handle, SQLITE_DBCONFIG_ENABLE_FKEY, 1)
         _ = dqlite_sqlite3_set(self.handle, SQLITE_DBCONFIG_DEFENSIVE, 1)
-        // Schemas stay trusted: this process gives SQLite no functions of its own that a schema could misuse, and full-text
-        // tables of SQLite 3.40 cannot be filled by triggers otherwise.
+        // Schemas stay trusted: this process gives SQLite no functions of its own that a schema could misuse, and
+        // full-text tables of SQLite 3.40 cannot be filled by triggers otherwise.
         _ = dqlite_sqlite3_set(self.handle, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0)
         // SQLite's own default; distributions raise it.
         sqlite3_limit(self.handle, SQLITE_LIMIT_VARIABLE_NUMBER, Self.maximumParameters)
@@ -100,7 +100,8 @@ final class Connection {
     /// Whether the database is locked for writing by this connection.
     var isWriting: Bool { sqlite3_txn_state(self.handle, "main") == SQLITE_TXN_WRITE }
 
-    /// The numbers that answer Exec and ExecSQL. They are the connection's: what changes neither leaves them as they were.
+    /// The numbers that answer Exec and ExecSQL. They are the connection's: what changes neither leaves them as they
+    /// were.
     var result: ResultResponse {
         ResultResponse(
             lastInsertRowID: sqlite3_last_insert_rowid(self.handle),

@@ -62,7 +62,8 @@ final class Database: AlarmTarget {
         }
     }
 
-    /// Asks for the turn to write on behalf of a session, which is told by ``EngineSession/turnGranted(_:)`` if it has to wait.
+    /// Asks for the turn to write on behalf of a session, which is told by ``EngineSession/turnGranted(_:)`` if it has
+    /// to wait.
     func requestTurn(for session: EngineSession) -> WriterQueue.Answer {
         let now = Instant.now
         let (answer, alarm) = self.state.withLock { state -> (WriterQueue.Answer, Instant?) in

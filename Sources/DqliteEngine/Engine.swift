@@ -10,8 +10,8 @@ internal import Synchronization
     internal import Darwin
 #endif
 
-/// SQL over databases of one directory, each a file of SQLite in WAL mode with `synchronous=FULL`: what was acknowledged
-/// survives a crash and a loss of power.
+/// SQL over databases of one directory, each a file of SQLite in WAL mode with `synchronous=FULL`: what was
+/// acknowledged survives a crash and a loss of power.
 ///
 /// The engine runs SQL on threads of its own and blocks no caller. It changes nothing that belongs to the process: no
 /// `sqlite3_config`, no global state, so the application may use SQLite too.
@@ -33,7 +33,8 @@ public final class Engine: Sendable {
 
     /// Creates the directory if it is missing.
     ///
-    /// - Throws: When the directory cannot be created or written to, and when SQLite is too old or not made for threads.
+    /// - Throws: When the directory cannot be created or written to, and when SQLite is too old or not made for
+    ///   threads.
     public init(configuration: EngineConfiguration) throws(EngineError) {
         try SQLiteVersion.check()
         self.directory = try Self.openDirectory(configuration.directory)
@@ -55,15 +56,16 @@ public final class Engine: Sendable {
         self.clock.stop()
     }
 
-    /// Begins a session on a database. Nothing is created on disk: the database exists from its first write. The session
-    /// must be closed.
+    /// Begins a session on a database. Nothing is created on disk: the database exists from its first write. The
+    /// session must be closed.
     ///
     /// - Parameters:
     ///   - database: A plain file name, or `file:NAME?mode=…` with `ro`, `rw` or `rwc`.
     ///   - encoding: What the session's requests are read from and its results are written in.
     ///   - isStateless: Whether each request is a transaction of its own that leaves nothing behind: BEGIN, SAVEPOINT,
     ///     Prepare, TEMP objects and settings of the connection are refused.
-    /// - Throws: SQLITE_CANTOPEN (14) for a name that is refused, and for a database that does not exist with `mode=ro` or
+    /// - Throws: SQLITE_CANTOPEN (14) for a name that is refused, and for a database that does not exist with `mode=ro`
+    ///   or
     ///   `mode=rw`; SQLITE_FULL (13) when too many databases are open.
     public func openSession(
         database text: String, encoding: WireEncoding, isStateless: Bool
@@ -110,7 +112,8 @@ public final class Engine: Sendable {
         }
     }
 
-    /// Copies a database, with everything committed folded in, into one file; beside it an empty one named like its WAL.
+    /// Copies a database, with everything committed folded in, into one file; beside it an empty one named like its
+    /// WAL.
     ///
     /// Fails with 1002 when there is no such database, and with SQLITE_TOOBIG (18) when it is larger than
     /// ``EngineConfiguration/maximumDumpSize``: the copy is made in memory. `completion` is called on a thread of the

@@ -2,7 +2,8 @@ public import DqliteProtocol
 
 /// Why a request was not carried out.
 public struct EngineError: Error, Hashable, Sendable, CustomStringConvertible {
-    /// An extended result code of SQLite, or one of dqlite's own from 1000 on. 0 is dqlite's code for "empty statement".
+    /// An extended result code of SQLite, or one of dqlite's own from 1000 on. 0 is dqlite's code for "empty
+    /// statement".
     public var code: UInt64
     /// What failed and what to do, for a person.
     public var message: String

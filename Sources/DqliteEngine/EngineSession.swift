@@ -75,12 +75,12 @@ public final class EngineSession: Sendable {
     /// Goes on with a result that its sink has paused. Callable from any thread; without effect when none is paused.
     public func resume() { self.act { $0.resume() } }
 
-    /// Makes the running operation end soon with SQLITE_INTERRUPT (9), also when it waits or is paused. Callable from any
-    /// thread; without effect when none runs, on the next one too.
+    /// Makes the running operation end soon with SQLITE_INTERRUPT (9), also when it waits or is paused. Callable from
+    /// any thread; without effect when none runs, on the next one too.
     public func interrupt() { self.act { $0.interrupt() } }
 
-    /// Interrupts, rolls back and closes. `completion` is called when that is done, on a thread of the engine; after it the
-    /// sink is not called any more. May be called again.
+    /// Interrupts, rolls back and closes. `completion` is called when that is done, on a thread of the engine; after it
+    /// the sink is not called any more. May be called again.
     public func close(completion: @escaping @Sendable () -> Void) {
         // Registered under the same lock under which the machine says that all is closed.
         self.act {

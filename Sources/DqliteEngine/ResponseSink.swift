@@ -12,8 +12,9 @@ public protocol RequestBytes: Sendable {
 /// Where a session reports what became of a request.
 ///
 /// Every call comes from a thread of the engine, one at a time. A request ends with exactly one of ``result(_:)``,
-/// ``statement(_:)``, ``empty()``, ``failure(_:)`` and `endPart(more: false)`. From inside a call the session may be told
-/// to ``EngineSession/resume()``, to ``EngineSession/interrupt()`` and, once the request has ended, to run the next.
+/// ``statement(_:)``, ``empty()``, ``failure(_:)`` and `endPart(more: false)`. From inside a call the session may be
+/// told to ``EngineSession/resume()``, to ``EngineSession/interrupt()`` and, once the request has ended, to run the
+/// next.
 public protocol ResponseSink: AnyObject, Sendable {
     /// The end of Exec and ExecSQL.
     func result(_ response: ResultResponse)
@@ -21,7 +22,8 @@ public protocol ResponseSink: AnyObject, Sendable {
     func statement(_ response: StatementResponse)
     /// The end of Finalize.
     func empty()
-    /// The end of a request that failed. It may come instead of a further part: the part that was begun is to be dropped.
+    /// The end of a request that failed. It may come instead of a further part: the part that was begun is to be
+    /// dropped.
     func failure(_ error: EngineError)
     /// Bytes that the next part may have at most. Asked before each part.
     var partLimit: Int { get }
@@ -29,7 +31,8 @@ public protocol ResponseSink: AnyObject, Sendable {
     func write(atLeast capacity: Int, _ body: (UnsafeMutableRawBufferPointer) -> Int)
     /// The part, the body of a Rows response in the session's encoding, is complete.
     ///
-    /// - Returns: When `more` follow: whether to go on now. Otherwise the result is paused until ``EngineSession/resume()``.
+    /// - Returns: When `more` follow: whether to go on now. Otherwise the result is paused until
+    ///   ``EngineSession/resume()``.
     func endPart(more: Bool) -> Bool
     /// The next part cannot be smaller than `bytesNeeded`, which is more than ``partLimit``: the result is paused until
     /// ``EngineSession/resume()``.

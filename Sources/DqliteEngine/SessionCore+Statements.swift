@@ -164,8 +164,8 @@ extension SessionCore {
             preconditionFailure("no statement to run")
         }
         let available = request.parameters.count - self.execution!.consumed
-        // Of several statements each takes what it needs, and what is left at the end is ignored, as dqlite does it. A single
-        // one that does not take all it was given is a mistake, and is refused before it runs.
+        // Of several statements each takes what it needs, and what is left at the end is ignored, as dqlite does it. A
+        // single one that does not take all it was given is a mistake, and is refused before it runs.
         let isSingle = request.sql.map { self.execution!.offset == 0 && self.execution!.tail == $0.count } ?? true
         if isSingle, available > statement.parameterCount {
             throw Self.tooManyParameters(available, for: statement.parameterCount)

@@ -3,8 +3,8 @@ internal import DqliteProtocol
 
 /// What a session does on its connection.
 ///
-/// @unchecked: it is touched only by the thread that runs the session's slice, of which ``SessionStateMachine`` allows one at a
-/// time; the lock around the machine orders one slice before the next.
+/// @unchecked: it is touched only by the thread that runs the session's slice, of which ``SessionStateMachine`` allows
+/// one at a time; the lock around the machine orders one slice before the next.
 final class SessionCore: @unchecked Sendable {
     /// How a slice ends.
     enum SliceEnd {
@@ -71,8 +71,8 @@ final class SessionCore: @unchecked Sendable {
     /// Why the transaction was rolled back under the client, which does not know yet.
     var abort: StopReason?
     var execution: Execution?
-    /// What was done on the stand-in for a database that does not exist, and must be done again once it does: settings, and what
-    /// controls the transaction that is open.
+    /// What was done on the stand-in for a database that does not exist, and must be done again once it does: settings,
+    /// and what controls the transaction that is open.
     var settings: [String] = []
     var transactionControl: [String] = []
 

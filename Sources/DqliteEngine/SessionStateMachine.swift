@@ -1,5 +1,5 @@
-/// What a session does next, and who may touch its connection: the thread that runs its *slice*, of which there is one at a
-/// time. A slice ends when the operation ends, waits for the turn to write, or is paused by its reader.
+/// What a session does next, and who may touch its connection: the thread that runs its *slice*, of which there is one
+/// at a time. A slice ends when the operation ends, waits for the turn to write, or is paused by its reader.
 ///
 /// `Operation` is what the session was asked to do.
 struct SessionStateMachine<Operation: Sendable>: Sendable {

@@ -109,13 +109,15 @@ final class Statement {
     /// One step: SQLITE_ROW, SQLITE_DONE or an error.
     func step() -> Int32 { sqlite3_step(self.handle) }
 
-    /// Makes it ready to be run again, and forgets the values of its parameters, which may lie in memory that goes away.
+    /// Makes it ready to be run again, and forgets the values of its parameters, which may lie in memory that goes
+    /// away.
     func reset() {
         sqlite3_reset(self.handle)
         if self.parameterCount > 0 { sqlite3_clear_bindings(self.handle) }
     }
 
-    /// Binds parameters from the cursor; those for which nothing is left stay NULL. Text and blobs are bound where they lie.
+    /// Binds parameters from the cursor; those for which nothing is left stay NULL. Text and blobs are bound where they
+    /// lie.
     ///
     /// - Returns: How many were bound.
     func bind(_ parameters: inout ParameterCursor, available: Int) throws(BindError) -> Int {
@@ -156,8 +158,8 @@ final class Statement {
         case unixTime(Int)
     }
 
-    /// Looks at the columns of the result again. To be called after the first step: before it, another connection may have
-    /// changed the table since the statement was compiled.
+    /// Looks at the columns of the result again. To be called after the first step: before it, another connection may
+    /// have changed the table since the statement was compiled.
     ///
     /// - Returns: Whether there are as many as the last time.
     func refreshColumns(withTypes: Bool) -> Bool {

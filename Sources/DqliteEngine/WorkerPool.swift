@@ -35,7 +35,8 @@ final class WorkerPool: @unchecked Sendable {
 
     /// Runs a job on a thread.
     ///
-    /// - Parameter isOptional: Whether the job may be refused when too many wait. What a session needs in order to end must not
+    /// - Parameter isOptional: Whether the job may be refused when too many wait. What a session needs in order to end
+    ///   must not
     ///   be; there is at most one such job per session.
     /// - Returns: false when the job was refused, or when the pool has stopped.
     func submit(_ job: any Job, isOptional: Bool) -> Bool {
