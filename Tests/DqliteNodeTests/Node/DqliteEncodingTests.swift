@@ -209,6 +209,22 @@ struct DqliteEncodingTests {
         }
     }
 
+    /// A client that leaves in the middle of its own result of a write takes that back, and nobody waits for it.
+    @Test func disconnectingEndsAResult() async throws {
+        try await withNode { node in
+            try await node.opened { other in
+                try await other.exec("CREATE TABLE t (x, y)")
+                try await node.opened { leaving in
+                    try await leaving.send(
+                        QuerySQLRequest(sql: "INSERT INTO t \(Self.manyRows) LIMIT 100000 RETURNING x, y"))
+                    #expect(try await leaving.answer(RowsResponse.self).more)
+                }
+                try await other.exec("INSERT INTO t VALUES (1, 2)")
+                #expect(try await other.query("SELECT count(*) FROM t") == [.integer(1)])
+            }
+        }
+    }
+
     /// The largest result that SQLite's limits allow by its columns.
     @Test func manyColumns() async throws {
         try await withNode { node in

@@ -5,6 +5,7 @@ import Foundation
 import Logging
 import NIOCore
 import ServiceLifecycle
+import Synchronization
 import Testing
 
 /// Starts and ends of nodes.
@@ -160,4 +161,43 @@ struct LifecycleTests {
             }
         }
     }
+
+    /// Requests leave no trace in the log of a node that does not trace.
+    @Test func logsNothingPerRequest() async throws {
+        let log = RecordedLog()
+        var logger = Logger(label: "test") { _ in log }
+        logger.logLevel = .trace
+        try await withNode(logger: logger) { node in
+            try await node.opened { connection in
+                for _ in 0..<50 {
+                    _ = try await connection.query("SELECT 1")
+                    _ = try await connection.call(ExecSQLRequest(sql: "nonsense"), FailureResponse.self)
+                }
+            }
+        }
+        let levels = log.levels.withLock { $0 }
+        #expect(levels.count { $0 == .trace } >= 100)
+        #expect(levels.count { $0 == .debug } < 10)
+        #expect(levels.count { $0 > .debug } == 2)
+    }
+}
+
+/// Remembers the levels of what is logged.
+private final class RecordedLog: LogHandler {
+    let levels = Mutex<[Logger.Level]>([])
+
+    var logLevel: Logger.Level {
+        get { .trace }
+        set {}
+    }
+    var metadata: Logger.Metadata {
+        get { [:] }
+        set {}
+    }
+    subscript(metadataKey _: String) -> Logger.Metadata.Value? {
+        get { nil }
+        set {}
+    }
+
+    func log(event: LogEvent) { self.levels.withLock { $0.append(event.level) } }
 }

@@ -37,23 +37,23 @@ struct RunningNode: Sendable {
 
 /// Runs a node on a port that is free, in a directory that is removed, as long as `body` runs.
 func withNode(
-    change: @Sendable (inout DqliteNodeConfiguration) -> Void = { _ in },
+    logger: Logger? = nil, change: @Sendable (inout DqliteNodeConfiguration) -> Void = { _ in },
     _ body: @Sendable @escaping (RunningNode) async throws -> Void
 ) async throws {
     try await withTemporaryDirectoryAsync { path in
-        try await withNode(in: path + "/node", change: change, body)
+        try await withNode(in: path + "/node", logger: logger, change: change, body)
     }
 }
 
 /// Runs a node on a port that is free as long as `body` runs.
 func withNode(
-    in directory: String, change: @Sendable (inout DqliteNodeConfiguration) -> Void = { _ in },
+    in directory: String, logger: Logger? = nil, change: @Sendable (inout DqliteNodeConfiguration) -> Void = { _ in },
     _ body: @Sendable @escaping (RunningNode) async throws -> Void
 ) async throws {
     var configuration = DqliteNodeConfiguration(
         address: NodeAddress(host: "127.0.0.1", port: 0), dataDirectory: directory)
     change(&configuration)
-    let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    let logger = logger ?? Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     let node = DqliteNode(configuration: configuration, logger: logger)
     let group = ServiceGroup(services: [node], logger: logger)
     try await withThrowingTaskGroup(of: Void.self) { tasks in
