@@ -44,6 +44,7 @@ let package = Package(
         // The node.
         .systemLibrary(
             name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"]), .brew(["sqlite3"])]),
+        .target(name: "CReplicaPager", dependencies: ["CSQLite"]),
         .target(
             name: "DqliteEngine", dependencies: ["CSQLite", "DqliteProtocol", "DqliteWire"], swiftSettings: settings),
         .target(
@@ -109,6 +110,12 @@ let package = Package(
 
         // Tests.
         .testTarget(name: "ArchitectureTests", swiftSettings: settings),
+        .target(
+            name: "CReplicaPagerPrograms", dependencies: ["CReplicaPager"],
+            path: "Tests/CReplicaPagerTests/Programs", exclude: ["main.c"]),
+        .testTarget(
+            name: "CReplicaPagerTests", dependencies: ["CReplicaPagerPrograms"], exclude: ["Programs"],
+            swiftSettings: settings),
         .testTarget(
             name: "DqliteFramingTests",
             dependencies: [
