@@ -172,7 +172,8 @@ public final class DqliteConnection: DqliteQueryable {
             let message = QuerySQLRequest(
                 databaseID: UInt64(self.databaseID), sql: query.sql, parameters: parameters)
             return try await self.requester.rows(
-                message, as: Request.Body.querySQL, revision: parameters.revision, options: options)
+                message, as: Request.Body.querySQL, revision: parameters.revision, options: options,
+                origin: (sql: query.sql, file: file, line: line))
         } catch {
             throw error.at(file: file, line: line, sql: query.sql)
         }

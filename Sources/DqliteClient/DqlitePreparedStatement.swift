@@ -45,7 +45,8 @@ public final class DqlitePreparedStatement: Sendable {
             let message = QueryRequest(
                 databaseID: self.connection.databaseID, statementID: self.statementID, parameters: parameters)
             return try await self.connection.requester.rows(
-                message, as: Request.Body.query, revision: parameters.revision, options: options)
+                message, as: Request.Body.query, revision: parameters.revision, options: options,
+                origin: (sql: self.sql, file: file, line: line))
         } catch {
             throw error.at(file: file, line: line, sql: self.sql)
         }

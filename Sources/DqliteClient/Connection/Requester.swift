@@ -49,7 +49,8 @@ struct Requester: Sendable {
 
     /// Sends a request that is answered with rows, and waits for the first of them.
     func rows<Message: RequestOfClient>(
-        _ message: Message, as wrap: (Message) -> Request.Body, revision: UInt8, options: DqliteCallOptions
+        _ message: Message, as wrap: (Message) -> Request.Body, revision: UInt8, options: DqliteCallOptions,
+        origin: (sql: String, file: String, line: Int)
     ) async throws(DqliteError) -> DqliteRowSequence {
         let id = self.link.makeRequestID()
         let timeout = options.timeout ?? self.configuration.callTimeout
@@ -66,6 +67,7 @@ struct Requester: Sendable {
         let stream = RowStream(id: id, link: self.link, mayWrite: Message.mayWrite)
         let rows = RowIterator(
             stream: stream, encoding: self.link.encoding, window: self.configuration.resultWindow)
+        rows.origin = origin
         self.link.submit(request, reply: .rows(stream))
         try await rows.begin()
         let columns = rows.columns ?? DqliteColumns(names: [])

@@ -29,6 +29,8 @@ final class RowIterator {
     private var consumed = 0
     private let reportAbove: Int
     private var isAtEnd = false
+    /// Whose result it is, for errors on the way.
+    var origin: (sql: String, file: String, line: Int)?
 
     init(stream: RowStream, encoding: WireEncoding, window: Int) {
         self.stream = stream
@@ -79,7 +81,8 @@ final class RowIterator {
             self.parts = try await self.stream.next()[...]
         } catch {
             self.isAtEnd = true
-            throw error
+            guard let origin = self.origin else { throw error }
+            throw error.at(file: origin.file, line: origin.line, sql: origin.sql)
         }
         if self.parts.isEmpty { self.isAtEnd = true }
     }
