@@ -41,6 +41,14 @@ let package = Package(
             dependencies: ["DqliteProtocol", "DqliteWire", .product(name: "NIOCore", package: "swift-nio")],
             swiftSettings: settings),
 
+        // The log.
+        .target(name: "DqliteRaft", swiftSettings: settings),
+        .target(
+            name: "DqliteLog", dependencies: ["DqliteProtocol", "DqliteRaft", "DqliteWire"], swiftSettings: settings),
+        .executableTarget(
+            name: "log-benchmark", dependencies: ["DqliteLog", "DqliteRaft"], path: "Benchmarks/LogBenchmark",
+            swiftSettings: settings),
+
         // The node.
         .systemLibrary(
             name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"]), .brew(["sqlite3"])]),
@@ -147,6 +155,10 @@ let package = Package(
             name: "GeneratorTests",
             dependencies: ["DqliteProtocol", "DqliteWire", "GoldenMessages", "ProtocolGenerator"],
             exclude: ["SchemaEvolutionProgram.txt"], swiftSettings: settings),
+        .testTarget(
+            name: "DqliteLogTests",
+            dependencies: ["DqliteLog", "DqliteProtocol", "DqliteRaft", "DqliteWire", "log-benchmark"],
+            exclude: ["Golden"], swiftSettings: settings),
         .testTarget(
             name: "DqliteEngineTests", dependencies: ["DqliteEngine", "DqliteProtocol", "DqliteWire"],
             swiftSettings: settings),

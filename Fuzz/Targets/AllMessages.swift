@@ -65,6 +65,7 @@ public let allMessages: [any WireMessage.Type] = [
     RecordHeader.self,
     EntriesRecord.self,
     CheckpointRecord.self,
+    CutRecord.self,
     TermAndVote.self,
     NodeIdentity.self,
     Value.self,

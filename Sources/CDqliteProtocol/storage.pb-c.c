@@ -187,6 +187,51 @@ void   dqlite__checkpoint_record__free_unpacked
   assert(message->base.descriptor == &dqlite__checkpoint_record__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   dqlite__cut_record__init
+                     (Dqlite__CutRecord         *message)
+{
+  static const Dqlite__CutRecord init_value = DQLITE__CUT_RECORD__INIT;
+  *message = init_value;
+}
+size_t dqlite__cut_record__get_packed_size
+                     (const Dqlite__CutRecord *message)
+{
+  assert(message->base.descriptor == &dqlite__cut_record__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t dqlite__cut_record__pack
+                     (const Dqlite__CutRecord *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &dqlite__cut_record__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t dqlite__cut_record__pack_to_buffer
+                     (const Dqlite__CutRecord *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &dqlite__cut_record__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Dqlite__CutRecord *
+       dqlite__cut_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Dqlite__CutRecord *)
+     protobuf_c_message_unpack (&dqlite__cut_record__descriptor,
+                                allocator, len, data);
+}
+void   dqlite__cut_record__free_unpacked
+                     (Dqlite__CutRecord *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &dqlite__cut_record__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   dqlite__term_and_vote__init
                      (Dqlite__TermAndVote         *message)
 {
@@ -277,7 +322,7 @@ void   dqlite__node_identity__free_unpacked
   assert(message->base.descriptor == &dqlite__node_identity__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor dqlite__segment_header__field_descriptors[6] =
+static const ProtobufCFieldDescriptor dqlite__segment_header__field_descriptors[9] =
 {
   {
     "magic",
@@ -328,12 +373,36 @@ static const ProtobufCFieldDescriptor dqlite__segment_header__field_descriptors[
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
-    "first_index",
+    "first_record",
     5,
     PROTOBUF_C_LABEL_NONE,
     PROTOBUF_C_TYPE_UINT64,
     0,   /* quantifier_offset */
-    offsetof(Dqlite__SegmentHeader, first_index),
+    offsetof(Dqlite__SegmentHeader, first_record),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "previous_index",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__SegmentHeader, previous_index),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "previous_term",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__SegmentHeader, previous_term),
     NULL,
     NULL,
     0,             /* flags */
@@ -341,7 +410,7 @@ static const ProtobufCFieldDescriptor dqlite__segment_header__field_descriptors[
   },
   {
     "log_id",
-    6,
+    8,
     PROTOBUF_C_LABEL_NONE,
     PROTOBUF_C_TYPE_FIXED64,
     0,   /* quantifier_offset */
@@ -351,19 +420,34 @@ static const ProtobufCFieldDescriptor dqlite__segment_header__field_descriptors[
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "carried_records",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__SegmentHeader, carried_records),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned dqlite__segment_header__field_indices_by_name[] = {
+  8,   /* field[8] = carried_records */
   2,   /* field[2] = checksum */
-  4,   /* field[4] = first_index */
+  4,   /* field[4] = first_record */
   1,   /* field[1] = format */
-  5,   /* field[5] = log_id */
+  7,   /* field[7] = log_id */
   0,   /* field[0] = magic */
+  5,   /* field[5] = previous_index */
+  6,   /* field[6] = previous_term */
   3,   /* field[3] = sequence */
 };
 static const ProtobufCIntRange dqlite__segment_header__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 6 }
+  { 0, 9 }
 };
 const ProtobufCMessageDescriptor dqlite__segment_header__descriptor =
 {
@@ -373,14 +457,14 @@ const ProtobufCMessageDescriptor dqlite__segment_header__descriptor =
   "Dqlite__SegmentHeader",
   "dqlite",
   sizeof(Dqlite__SegmentHeader),
-  6,
+  9,
   dqlite__segment_header__field_descriptors,
   dqlite__segment_header__field_indices_by_name,
   1,  dqlite__segment_header__number_ranges,
   (ProtobufCMessageInit) dqlite__segment_header__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor dqlite__record_header__field_descriptors[5] =
+static const ProtobufCFieldDescriptor dqlite__record_header__field_descriptors[6] =
 {
   {
     "header_checksum",
@@ -422,7 +506,7 @@ static const ProtobufCFieldDescriptor dqlite__record_header__field_descriptors[5
     "body_size",
     4,
     PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_UINT64,
+    PROTOBUF_C_TYPE_UINT32,
     0,   /* quantifier_offset */
     offsetof(Dqlite__RecordHeader, body_size),
     NULL,
@@ -442,18 +526,31 @@ static const ProtobufCFieldDescriptor dqlite__record_header__field_descriptors[5
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "synced",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__RecordHeader, synced),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned dqlite__record_header__field_indices_by_name[] = {
   1,   /* field[1] = body_checksum */
   3,   /* field[3] = body_size */
   0,   /* field[0] = header_checksum */
   4,   /* field[4] = sequence */
+  5,   /* field[5] = synced */
   2,   /* field[2] = type */
 };
 static const ProtobufCIntRange dqlite__record_header__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor dqlite__record_header__descriptor =
 {
@@ -463,7 +560,7 @@ const ProtobufCMessageDescriptor dqlite__record_header__descriptor =
   "Dqlite__RecordHeader",
   "dqlite",
   sizeof(Dqlite__RecordHeader),
-  5,
+  6,
   dqlite__record_header__field_descriptors,
   dqlite__record_header__field_indices_by_name,
   1,  dqlite__record_header__number_ranges,
@@ -521,7 +618,7 @@ const ProtobufCMessageDescriptor dqlite__entries_record__descriptor =
   (ProtobufCMessageInit) dqlite__entries_record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor dqlite__checkpoint_record__field_descriptors[2] =
+static const ProtobufCFieldDescriptor dqlite__checkpoint_record__field_descriptors[3] =
 {
   {
     "name",
@@ -536,12 +633,24 @@ static const ProtobufCFieldDescriptor dqlite__checkpoint_record__field_descripto
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
-    "index",
+    "intent",
     2,
     PROTOBUF_C_LABEL_NONE,
     PROTOBUF_C_TYPE_UINT64,
     0,   /* quantifier_offset */
-    offsetof(Dqlite__CheckpointRecord, index),
+    offsetof(Dqlite__CheckpointRecord, intent),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "done",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__CheckpointRecord, done),
     NULL,
     NULL,
     0,             /* flags */
@@ -549,13 +658,14 @@ static const ProtobufCFieldDescriptor dqlite__checkpoint_record__field_descripto
   },
 };
 static const unsigned dqlite__checkpoint_record__field_indices_by_name[] = {
-  1,   /* field[1] = index */
+  2,   /* field[2] = done */
+  1,   /* field[1] = intent */
   0,   /* field[0] = name */
 };
 static const ProtobufCIntRange dqlite__checkpoint_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 3 }
 };
 const ProtobufCMessageDescriptor dqlite__checkpoint_record__descriptor =
 {
@@ -565,11 +675,62 @@ const ProtobufCMessageDescriptor dqlite__checkpoint_record__descriptor =
   "Dqlite__CheckpointRecord",
   "dqlite",
   sizeof(Dqlite__CheckpointRecord),
-  2,
+  3,
   dqlite__checkpoint_record__field_descriptors,
   dqlite__checkpoint_record__field_indices_by_name,
   1,  dqlite__checkpoint_record__number_ranges,
   (ProtobufCMessageInit) dqlite__checkpoint_record__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor dqlite__cut_record__field_descriptors[2] =
+{
+  {
+    "last_index",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__CutRecord, last_index),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "last_term",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__CutRecord, last_term),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned dqlite__cut_record__field_indices_by_name[] = {
+  0,   /* field[0] = last_index */
+  1,   /* field[1] = last_term */
+};
+static const ProtobufCIntRange dqlite__cut_record__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor dqlite__cut_record__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "dqlite.CutRecord",
+  "CutRecord",
+  "Dqlite__CutRecord",
+  "dqlite",
+  sizeof(Dqlite__CutRecord),
+  2,
+  dqlite__cut_record__field_descriptors,
+  dqlite__cut_record__field_indices_by_name,
+  1,  dqlite__cut_record__number_ranges,
+  (ProtobufCMessageInit) dqlite__cut_record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor dqlite__term_and_vote__field_descriptors[6] =
@@ -765,21 +926,23 @@ const ProtobufCMessageDescriptor dqlite__node_identity__descriptor =
   (ProtobufCMessageInit) dqlite__node_identity__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue dqlite__record_type__enum_values_by_number[4] =
+static const ProtobufCEnumValue dqlite__record_type__enum_values_by_number[5] =
 {
   { "RECORD_TYPE_NONE", "DQLITE__RECORD_TYPE__RECORD_TYPE_NONE", 0 },
   { "RECORD_TYPE_ENTRIES", "DQLITE__RECORD_TYPE__RECORD_TYPE_ENTRIES", 1 },
-  { "RECORD_TYPE_CHECKPOINT_INTENT", "DQLITE__RECORD_TYPE__RECORD_TYPE_CHECKPOINT_INTENT", 2 },
-  { "RECORD_TYPE_CHECKPOINT_DONE", "DQLITE__RECORD_TYPE__RECORD_TYPE_CHECKPOINT_DONE", 3 },
+  { "RECORD_TYPE_CHECKPOINT", "DQLITE__RECORD_TYPE__RECORD_TYPE_CHECKPOINT", 2 },
+  { "RECORD_TYPE_CUT", "DQLITE__RECORD_TYPE__RECORD_TYPE_CUT", 3 },
+  { "RECORD_TYPE_MARK", "DQLITE__RECORD_TYPE__RECORD_TYPE_MARK", 4 },
 };
 static const ProtobufCIntRange dqlite__record_type__value_ranges[] = {
-{0, 0},{0, 4}
+{0, 0},{0, 5}
 };
-static const ProtobufCEnumValueIndex dqlite__record_type__enum_values_by_name[4] =
+static const ProtobufCEnumValueIndex dqlite__record_type__enum_values_by_name[5] =
 {
-  { "RECORD_TYPE_CHECKPOINT_DONE", 3 },
-  { "RECORD_TYPE_CHECKPOINT_INTENT", 2 },
+  { "RECORD_TYPE_CHECKPOINT", 2 },
+  { "RECORD_TYPE_CUT", 3 },
   { "RECORD_TYPE_ENTRIES", 1 },
+  { "RECORD_TYPE_MARK", 4 },
   { "RECORD_TYPE_NONE", 0 },
 };
 const ProtobufCEnumDescriptor dqlite__record_type__descriptor =
@@ -789,9 +952,9 @@ const ProtobufCEnumDescriptor dqlite__record_type__descriptor =
   "RecordType",
   "Dqlite__RecordType",
   "dqlite",
-  4,
+  5,
   dqlite__record_type__enum_values_by_number,
-  4,
+  5,
   dqlite__record_type__enum_values_by_name,
   1,
   dqlite__record_type__value_ranges,

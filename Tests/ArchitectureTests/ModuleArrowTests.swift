@@ -9,6 +9,8 @@ import Testing
         "DqliteWire": [],
         "DqliteProtocol": ["DqliteWire"],
         "DqliteFraming": ["DqliteProtocol", "DqliteWire", "NIOCore"],
+        "DqliteRaft": [],
+        "DqliteLog": ["DqliteProtocol", "DqliteRaft", "DqliteWire"],
         "DqliteEngine": ["CSQLite", "DqliteProtocol", "DqliteWire"],
         "DqliteNode": [
             "DqliteEngine", "DqliteFraming", "DqliteProtocol", "DqliteWire", "Logging", "Metrics", "NIOCore",

@@ -187,6 +187,9 @@ public let oracleMessages: [OracleMessage] = [
     OracleMessage("CheckpointRecord", Dqlite_CheckpointRecord.self) {
         UnsafeMutableRawPointer(dqlite__checkpoint_record__unpack(nil, $0, $1))
     },
+    OracleMessage("CutRecord", Dqlite_CutRecord.self) {
+        UnsafeMutableRawPointer(dqlite__cut_record__unpack(nil, $0, $1))
+    },
     OracleMessage("TermAndVote", Dqlite_TermAndVote.self) {
         UnsafeMutableRawPointer(dqlite__term_and_vote__unpack(nil, $0, $1))
     },

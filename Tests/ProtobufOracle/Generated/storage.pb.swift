@@ -29,14 +29,17 @@ public nonisolated enum Dqlite_RecordType: SwiftProtobuf.Enum, Swift.CaseIterabl
   /// Not a record: preallocated space that was never written is zero.
   case none // = 0
 
-  /// A batch of entries.
+  /// A batch of entries: EntriesRecord.
   case entries // = 1
 
-  /// A checkpoint is about to write pages into a database file.
-  case checkpointIntent // = 2
+  /// How far the checkpoints of a database are: CheckpointRecord.
+  case checkpoint // = 2
 
-  /// A checkpoint is complete and the file synced.
-  case checkpointDone // = 3
+  /// Entries before it no longer count: CutRecord.
+  case cut // = 3
+
+  /// Nothing: an empty body. It is written to prove that what precedes it was synced.
+  case mark // = 4
   case UNRECOGNIZED(Int)
 
   public init() {
@@ -47,8 +50,9 @@ public nonisolated enum Dqlite_RecordType: SwiftProtobuf.Enum, Swift.CaseIterabl
     switch rawValue {
     case 0: self = .none
     case 1: self = .entries
-    case 2: self = .checkpointIntent
-    case 3: self = .checkpointDone
+    case 2: self = .checkpoint
+    case 3: self = .cut
+    case 4: self = .mark
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -57,8 +61,9 @@ public nonisolated enum Dqlite_RecordType: SwiftProtobuf.Enum, Swift.CaseIterabl
     switch self {
     case .none: return 0
     case .entries: return 1
-    case .checkpointIntent: return 2
-    case .checkpointDone: return 3
+    case .checkpoint: return 2
+    case .cut: return 3
+    case .mark: return 4
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -67,13 +72,15 @@ public nonisolated enum Dqlite_RecordType: SwiftProtobuf.Enum, Swift.CaseIterabl
   public static let allCases: [Dqlite_RecordType] = [
     .none,
     .entries,
-    .checkpointIntent,
-    .checkpointDone,
+    .checkpoint,
+    .cut,
+    .mark,
   ]
 
 }
 
-/// The first 64 bytes of a segment, the files that the log is made of.
+/// The first 64 bytes of a segment, the files that the log is made of. A segment gets its name only after its header and its
+/// first records, which repeat the CheckpointRecord of every database, are on disk.
 public nonisolated struct Dqlite_SegmentHeader: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -91,38 +98,52 @@ public nonisolated struct Dqlite_SegmentHeader: Sendable {
   /// Number of the segment, growing by one: a gap is damage.
   public var sequence: UInt64 = 0
 
-  /// Index of the first entry that the segment may hold.
-  public var firstIndex: UInt64 = 0
+  /// Number of its first record: a segment before it that ends earlier is damaged.
+  public var firstRecord: UInt64 = 0
+
+  /// Index of the last entry before the segment.
+  public var previousIndex: UInt64 = 0
+
+  /// Term of that entry.
+  public var previousTerm: UInt64 = 0
 
   /// Number that all segments of one log share, so that a file of another log is not taken for one of this.
   public var logID: UInt64 = 0
+
+  /// How many records were synced before the segment got its name: these cannot be torn.
+  public var carriedRecords: UInt64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 }
 
-/// The first 32 bytes of a record. The body follows, then zeros up to a multiple of 8. A record whose checksums do not match
-/// is the torn end of the log if nothing valid follows, and damage otherwise.
+/// The first 32 bytes of a record. The body follows, then zeros up to a multiple of 8.
+///
+/// Records are written in groups, each group at once, and a group only after the one before it was synced. Hence a record
+/// that does not match its checksums is the torn end of the log, unless a later one says that it was synced: then it is damaged.
 public nonisolated struct Dqlite_RecordHeader: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// Checksum of the header from the next field on.
+  /// Checksum of the log id, then of the header from the next field on.
   public var headerChecksum: UInt32 = 0
 
-  /// Checksum of the body.
+  /// Checksum of the body with the zeros after it.
   public var bodyChecksum: UInt32 = 0
 
   /// What the body is.
   public var type: Dqlite_RecordType = .none
 
   /// Size of the body in bytes, without the zeros after it.
-  public var bodySize: UInt64 = 0
+  public var bodySize: UInt32 = 0
 
   /// Number of the record in the log, growing by one, so that what an earlier use of the file left behind is not read as new.
   public var sequence: UInt64 = 0
+
+  /// Number of the last record that was known to be synced when this one was written.
+  public var synced: UInt64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -146,7 +167,7 @@ public nonisolated struct Dqlite_EntriesRecord: Sendable {
   public init() {}
 }
 
-/// The body of a record about a checkpoint, of either type.
+/// How far the checkpoints of a database are. The last record of a database counts.
 public nonisolated struct Dqlite_CheckpointRecord: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -155,15 +176,37 @@ public nonisolated struct Dqlite_CheckpointRecord: Sendable {
   /// Name of the database.
   public var name: String = String()
 
-  /// Intent: the highest index whose pages the checkpoint may write. Done: the index that the file now contains.
-  public var index: UInt64 = 0
+  /// The highest index whose pages a checkpoint may have written into the file.
+  public var intent: UInt64 = 0
+
+  /// The index up to which the file is complete and synced. Both zero: there is no such database any more.
+  public var done: UInt64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 }
 
-/// Term and vote, in two files that are written in turn; the one with the higher version and a valid checksum counts.
+/// The next entry follows the one named here: those after it do not count. When the log does not hold the one named here, it is
+/// empty, and begins after it.
+public nonisolated struct Dqlite_CutRecord: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Index of the last entry that counts.
+  public var lastIndex: UInt64 = 0
+
+  /// Term of that entry.
+  public var lastTerm: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// Term and vote, in two files that are written in turn; the one with the higher version and a valid checksum counts. What is
+/// to be remembered is written twice, so that damage to either file loses no vote.
 public nonisolated struct Dqlite_TermAndVote: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -224,12 +267,12 @@ public nonisolated struct Dqlite_NodeIdentity: Sendable {
 fileprivate nonisolated let _protobuf_package = "dqlite"
 
 nonisolated extension Dqlite_RecordType: SwiftProtobuf._ProtoNameProviding {
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0RECORD_TYPE_NONE\0\u{1}RECORD_TYPE_ENTRIES\0\u{1}RECORD_TYPE_CHECKPOINT_INTENT\0\u{1}RECORD_TYPE_CHECKPOINT_DONE\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0RECORD_TYPE_NONE\0\u{1}RECORD_TYPE_ENTRIES\0\u{1}RECORD_TYPE_CHECKPOINT\0\u{1}RECORD_TYPE_CUT\0\u{1}RECORD_TYPE_MARK\0")
 }
 
 nonisolated extension Dqlite_SegmentHeader: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".SegmentHeader"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}magic\0\u{1}format\0\u{1}checksum\0\u{1}sequence\0\u{3}first_index\0\u{3}log_id\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}magic\0\u{1}format\0\u{1}checksum\0\u{1}sequence\0\u{3}first_record\0\u{3}previous_index\0\u{3}previous_term\0\u{3}log_id\0\u{3}carried_records\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -241,8 +284,11 @@ nonisolated extension Dqlite_SegmentHeader: SwiftProtobuf.Message, SwiftProtobuf
       case 2: try { try decoder.decodeSingularUInt32Field(value: &self.format) }()
       case 3: try { try decoder.decodeSingularUInt32Field(value: &self.checksum) }()
       case 4: try { try decoder.decodeSingularUInt64Field(value: &self.sequence) }()
-      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.firstIndex) }()
-      case 6: try { try decoder.decodeSingularFixed64Field(value: &self.logID) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.firstRecord) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.previousIndex) }()
+      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.previousTerm) }()
+      case 8: try { try decoder.decodeSingularFixed64Field(value: &self.logID) }()
+      case 9: try { try decoder.decodeSingularUInt64Field(value: &self.carriedRecords) }()
       default: break
       }
     }
@@ -261,11 +307,20 @@ nonisolated extension Dqlite_SegmentHeader: SwiftProtobuf.Message, SwiftProtobuf
     if self.sequence != 0 {
       try visitor.visitSingularUInt64Field(value: self.sequence, fieldNumber: 4)
     }
-    if self.firstIndex != 0 {
-      try visitor.visitSingularUInt64Field(value: self.firstIndex, fieldNumber: 5)
+    if self.firstRecord != 0 {
+      try visitor.visitSingularUInt64Field(value: self.firstRecord, fieldNumber: 5)
+    }
+    if self.previousIndex != 0 {
+      try visitor.visitSingularUInt64Field(value: self.previousIndex, fieldNumber: 6)
+    }
+    if self.previousTerm != 0 {
+      try visitor.visitSingularUInt64Field(value: self.previousTerm, fieldNumber: 7)
     }
     if self.logID != 0 {
-      try visitor.visitSingularFixed64Field(value: self.logID, fieldNumber: 6)
+      try visitor.visitSingularFixed64Field(value: self.logID, fieldNumber: 8)
+    }
+    if self.carriedRecords != 0 {
+      try visitor.visitSingularUInt64Field(value: self.carriedRecords, fieldNumber: 9)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -275,8 +330,11 @@ nonisolated extension Dqlite_SegmentHeader: SwiftProtobuf.Message, SwiftProtobuf
     if lhs.format != rhs.format {return false}
     if lhs.checksum != rhs.checksum {return false}
     if lhs.sequence != rhs.sequence {return false}
-    if lhs.firstIndex != rhs.firstIndex {return false}
+    if lhs.firstRecord != rhs.firstRecord {return false}
+    if lhs.previousIndex != rhs.previousIndex {return false}
+    if lhs.previousTerm != rhs.previousTerm {return false}
     if lhs.logID != rhs.logID {return false}
+    if lhs.carriedRecords != rhs.carriedRecords {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -284,7 +342,7 @@ nonisolated extension Dqlite_SegmentHeader: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension Dqlite_RecordHeader: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".RecordHeader"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}header_checksum\0\u{3}body_checksum\0\u{1}type\0\u{3}body_size\0\u{1}sequence\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}header_checksum\0\u{3}body_checksum\0\u{1}type\0\u{3}body_size\0\u{1}sequence\0\u{1}synced\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -295,8 +353,9 @@ nonisolated extension Dqlite_RecordHeader: SwiftProtobuf.Message, SwiftProtobuf.
       case 1: try { try decoder.decodeSingularUInt32Field(value: &self.headerChecksum) }()
       case 2: try { try decoder.decodeSingularUInt32Field(value: &self.bodyChecksum) }()
       case 3: try { try decoder.decodeSingularEnumField(value: &self.type) }()
-      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.bodySize) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.bodySize) }()
       case 5: try { try decoder.decodeSingularUInt64Field(value: &self.sequence) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.synced) }()
       default: break
       }
     }
@@ -313,10 +372,13 @@ nonisolated extension Dqlite_RecordHeader: SwiftProtobuf.Message, SwiftProtobuf.
       try visitor.visitSingularEnumField(value: self.type, fieldNumber: 3)
     }
     if self.bodySize != 0 {
-      try visitor.visitSingularUInt64Field(value: self.bodySize, fieldNumber: 4)
+      try visitor.visitSingularUInt32Field(value: self.bodySize, fieldNumber: 4)
     }
     if self.sequence != 0 {
       try visitor.visitSingularUInt64Field(value: self.sequence, fieldNumber: 5)
+    }
+    if self.synced != 0 {
+      try visitor.visitSingularUInt64Field(value: self.synced, fieldNumber: 6)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -327,6 +389,7 @@ nonisolated extension Dqlite_RecordHeader: SwiftProtobuf.Message, SwiftProtobuf.
     if lhs.type != rhs.type {return false}
     if lhs.bodySize != rhs.bodySize {return false}
     if lhs.sequence != rhs.sequence {return false}
+    if lhs.synced != rhs.synced {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -369,7 +432,7 @@ nonisolated extension Dqlite_EntriesRecord: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension Dqlite_CheckpointRecord: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".CheckpointRecord"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}index\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}intent\0\u{1}done\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -378,7 +441,8 @@ nonisolated extension Dqlite_CheckpointRecord: SwiftProtobuf.Message, SwiftProto
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
-      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.index) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.intent) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.done) }()
       default: break
       }
     }
@@ -388,15 +452,54 @@ nonisolated extension Dqlite_CheckpointRecord: SwiftProtobuf.Message, SwiftProto
     if !self.name.isEmpty {
       try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
     }
-    if self.index != 0 {
-      try visitor.visitSingularUInt64Field(value: self.index, fieldNumber: 2)
+    if self.intent != 0 {
+      try visitor.visitSingularUInt64Field(value: self.intent, fieldNumber: 2)
+    }
+    if self.done != 0 {
+      try visitor.visitSingularUInt64Field(value: self.done, fieldNumber: 3)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Dqlite_CheckpointRecord, rhs: Dqlite_CheckpointRecord) -> Bool {
     if lhs.name != rhs.name {return false}
-    if lhs.index != rhs.index {return false}
+    if lhs.intent != rhs.intent {return false}
+    if lhs.done != rhs.done {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dqlite_CutRecord: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".CutRecord"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}last_index\0\u{3}last_term\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.lastIndex) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.lastTerm) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.lastIndex != 0 {
+      try visitor.visitSingularUInt64Field(value: self.lastIndex, fieldNumber: 1)
+    }
+    if self.lastTerm != 0 {
+      try visitor.visitSingularUInt64Field(value: self.lastTerm, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dqlite_CutRecord, rhs: Dqlite_CutRecord) -> Bool {
+    if lhs.lastIndex != rhs.lastIndex {return false}
+    if lhs.lastTerm != rhs.lastTerm {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -19,6 +19,7 @@ typedef struct Dqlite__SegmentHeader Dqlite__SegmentHeader;
 typedef struct Dqlite__RecordHeader Dqlite__RecordHeader;
 typedef struct Dqlite__EntriesRecord Dqlite__EntriesRecord;
 typedef struct Dqlite__CheckpointRecord Dqlite__CheckpointRecord;
+typedef struct Dqlite__CutRecord Dqlite__CutRecord;
 typedef struct Dqlite__TermAndVote Dqlite__TermAndVote;
 typedef struct Dqlite__NodeIdentity Dqlite__NodeIdentity;
 
@@ -34,24 +35,29 @@ typedef enum _Dqlite__RecordType {
    */
   DQLITE__RECORD_TYPE__RECORD_TYPE_NONE = 0,
   /*
-   * A batch of entries.
+   * A batch of entries: EntriesRecord.
    */
   DQLITE__RECORD_TYPE__RECORD_TYPE_ENTRIES = 1,
   /*
-   * A checkpoint is about to write pages into a database file.
+   * How far the checkpoints of a database are: CheckpointRecord.
    */
-  DQLITE__RECORD_TYPE__RECORD_TYPE_CHECKPOINT_INTENT = 2,
+  DQLITE__RECORD_TYPE__RECORD_TYPE_CHECKPOINT = 2,
   /*
-   * A checkpoint is complete and the file synced.
+   * Entries before it no longer count: CutRecord.
    */
-  DQLITE__RECORD_TYPE__RECORD_TYPE_CHECKPOINT_DONE = 3
+  DQLITE__RECORD_TYPE__RECORD_TYPE_CUT = 3,
+  /*
+   * Nothing: an empty body. It is written to prove that what precedes it was synced.
+   */
+  DQLITE__RECORD_TYPE__RECORD_TYPE_MARK = 4
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(DQLITE__RECORD_TYPE)
 } Dqlite__RecordType;
 
 /* --- messages --- */
 
 /*
- * The first 64 bytes of a segment, the files that the log is made of.
+ * The first 64 bytes of a segment, the files that the log is made of. A segment gets its name only after its header and its
+ * first records, which repeat the CheckpointRecord of every database, are on disk.
  */
 struct  Dqlite__SegmentHeader
 {
@@ -73,32 +79,45 @@ struct  Dqlite__SegmentHeader
    */
   uint64_t sequence;
   /*
-   * Index of the first entry that the segment may hold.
+   * Number of its first record: a segment before it that ends earlier is damaged.
    */
-  uint64_t first_index;
+  uint64_t first_record;
+  /*
+   * Index of the last entry before the segment.
+   */
+  uint64_t previous_index;
+  /*
+   * Term of that entry.
+   */
+  uint64_t previous_term;
   /*
    * Number that all segments of one log share, so that a file of another log is not taken for one of this.
    */
   uint64_t log_id;
+  /*
+   * How many records were synced before the segment got its name: these cannot be torn.
+   */
+  uint64_t carried_records;
 };
 #define DQLITE__SEGMENT_HEADER__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&dqlite__segment_header__descriptor) \
-    , 0, 0, 0, 0, 0, 0 }
+    , 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 
 /*
- * The first 32 bytes of a record. The body follows, then zeros up to a multiple of 8. A record whose checksums do not match
- * is the torn end of the log if nothing valid follows, and damage otherwise.
+ * The first 32 bytes of a record. The body follows, then zeros up to a multiple of 8.
+ * Records are written in groups, each group at once, and a group only after the one before it was synced. Hence a record
+ * that does not match its checksums is the torn end of the log, unless a later one says that it was synced: then it is damaged.
  */
 struct  Dqlite__RecordHeader
 {
   ProtobufCMessage base;
   /*
-   * Checksum of the header from the next field on.
+   * Checksum of the log id, then of the header from the next field on.
    */
   uint32_t header_checksum;
   /*
-   * Checksum of the body.
+   * Checksum of the body with the zeros after it.
    */
   uint32_t body_checksum;
   /*
@@ -108,15 +127,19 @@ struct  Dqlite__RecordHeader
   /*
    * Size of the body in bytes, without the zeros after it.
    */
-  uint64_t body_size;
+  uint32_t body_size;
   /*
    * Number of the record in the log, growing by one, so that what an earlier use of the file left behind is not read as new.
    */
   uint64_t sequence;
+  /*
+   * Number of the last record that was known to be synced when this one was written.
+   */
+  uint64_t synced;
 };
 #define DQLITE__RECORD_HEADER__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&dqlite__record_header__descriptor) \
-    , 0, 0, DQLITE__RECORD_TYPE__RECORD_TYPE_NONE, 0, 0 }
+    , 0, 0, DQLITE__RECORD_TYPE__RECORD_TYPE_NONE, 0, 0, 0 }
 
 
 /*
@@ -140,7 +163,7 @@ struct  Dqlite__EntriesRecord
 
 
 /*
- * The body of a record about a checkpoint, of either type.
+ * How far the checkpoints of a database are. The last record of a database counts.
  */
 struct  Dqlite__CheckpointRecord
 {
@@ -150,17 +173,43 @@ struct  Dqlite__CheckpointRecord
    */
   char *name;
   /*
-   * Intent: the highest index whose pages the checkpoint may write. Done: the index that the file now contains.
+   * The highest index whose pages a checkpoint may have written into the file.
    */
-  uint64_t index;
+  uint64_t intent;
+  /*
+   * The index up to which the file is complete and synced. Both zero: there is no such database any more.
+   */
+  uint64_t done;
 };
 #define DQLITE__CHECKPOINT_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&dqlite__checkpoint_record__descriptor) \
-    , (char *)protobuf_c_empty_string, 0 }
+    , (char *)protobuf_c_empty_string, 0, 0 }
 
 
 /*
- * Term and vote, in two files that are written in turn; the one with the higher version and a valid checksum counts.
+ * The next entry follows the one named here: those after it do not count. When the log does not hold the one named here, it is
+ * empty, and begins after it.
+ */
+struct  Dqlite__CutRecord
+{
+  ProtobufCMessage base;
+  /*
+   * Index of the last entry that counts.
+   */
+  uint64_t last_index;
+  /*
+   * Term of that entry.
+   */
+  uint64_t last_term;
+};
+#define DQLITE__CUT_RECORD__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dqlite__cut_record__descriptor) \
+    , 0, 0 }
+
+
+/*
+ * Term and vote, in two files that are written in turn; the one with the higher version and a valid checksum counts. What is
+ * to be remembered is written twice, so that damage to either file loses no vote.
  */
 struct  Dqlite__TermAndVote
 {
@@ -304,6 +353,25 @@ Dqlite__CheckpointRecord *
 void   dqlite__checkpoint_record__free_unpacked
                      (Dqlite__CheckpointRecord *message,
                       ProtobufCAllocator *allocator);
+/* Dqlite__CutRecord methods */
+void   dqlite__cut_record__init
+                     (Dqlite__CutRecord         *message);
+size_t dqlite__cut_record__get_packed_size
+                     (const Dqlite__CutRecord   *message);
+size_t dqlite__cut_record__pack
+                     (const Dqlite__CutRecord   *message,
+                      uint8_t             *out);
+size_t dqlite__cut_record__pack_to_buffer
+                     (const Dqlite__CutRecord   *message,
+                      ProtobufCBuffer     *buffer);
+Dqlite__CutRecord *
+       dqlite__cut_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dqlite__cut_record__free_unpacked
+                     (Dqlite__CutRecord *message,
+                      ProtobufCAllocator *allocator);
 /* Dqlite__TermAndVote methods */
 void   dqlite__term_and_vote__init
                      (Dqlite__TermAndVote         *message);
@@ -356,6 +424,9 @@ typedef void (*Dqlite__EntriesRecord_Closure)
 typedef void (*Dqlite__CheckpointRecord_Closure)
                  (const Dqlite__CheckpointRecord *message,
                   void *closure_data);
+typedef void (*Dqlite__CutRecord_Closure)
+                 (const Dqlite__CutRecord *message,
+                  void *closure_data);
 typedef void (*Dqlite__TermAndVote_Closure)
                  (const Dqlite__TermAndVote *message,
                   void *closure_data);
@@ -373,6 +444,7 @@ extern const ProtobufCMessageDescriptor dqlite__segment_header__descriptor;
 extern const ProtobufCMessageDescriptor dqlite__record_header__descriptor;
 extern const ProtobufCMessageDescriptor dqlite__entries_record__descriptor;
 extern const ProtobufCMessageDescriptor dqlite__checkpoint_record__descriptor;
+extern const ProtobufCMessageDescriptor dqlite__cut_record__descriptor;
 extern const ProtobufCMessageDescriptor dqlite__term_and_vote__descriptor;
 extern const ProtobufCMessageDescriptor dqlite__node_identity__descriptor;
 

@@ -2,17 +2,20 @@
 
 public import DqliteWire
 
-/// The body of a record about a checkpoint, of either type.
+/// How far the checkpoints of a database are. The last record of a database counts.
 public struct CheckpointRecord: Hashable, Sendable {
     /// Name of the database.
     public var name: String
-    /// Intent: the highest index whose pages the checkpoint may write. Done: the index that the file now contains.
-    public var index: UInt64
+    /// The highest index whose pages a checkpoint may have written into the file.
+    public var intent: UInt64
+    /// The index up to which the file is complete and synced. Both zero: there is no such database any more.
+    public var done: UInt64
 
     @inlinable
-    public init(name: String = "", index: UInt64 = 0) {
+    public init(name: String = "", intent: UInt64 = 0, done: UInt64 = 0) {
         self.name = name
-        self.index = index
+        self.intent = intent
+        self.done = done
     }
 }
 
@@ -27,7 +30,7 @@ extension CheckpointRecord: DqliteEncodable {
 
     @inlinable
     public func dqliteEncodedSize(revision: UInt8) throws(WireEncodingError) -> Int {
-        var size = 8
+        var size = 16
         size &+= try dqliteTextSize(self.name, field: "CheckpointRecord.name")
         return size
     }
@@ -35,13 +38,15 @@ extension CheckpointRecord: DqliteEncodable {
     @inlinable
     public func encodeDqlite(into writer: inout WordWriter, revision: UInt8) {
         writer.text(self.name)
-        writer.word(self.index)
+        writer.word(self.intent)
+        writer.word(self.done)
     }
 
     @inlinable
     public init(dqlite reader: inout WordReader, revision: UInt8) throws(WireError) {
         self.name = try reader.text()
-        self.index = try reader.word()
+        self.intent = try reader.word()
+        self.done = try reader.word()
     }
 }
 
@@ -52,7 +57,8 @@ extension CheckpointRecord: ProtobufEncodable {
     public var protobufEncodedSize: Int {
         var size = 0
         if !self.name.isEmpty { size &+= 1 &+ lengthDelimitedSize(self.name.utf8.count) }
-        if self.index != 0 { size &+= 1 &+ varintSize(self.index) }
+        if self.intent != 0 { size &+= 1 &+ varintSize(self.intent) }
+        if self.done != 0 { size &+= 1 &+ varintSize(self.done) }
         return size
     }
 
@@ -62,9 +68,13 @@ extension CheckpointRecord: ProtobufEncodable {
             writer.byte(10)
             writer.string(self.name)
         }
-        if self.index != 0 {
+        if self.intent != 0 {
             writer.byte(16)
-            writer.varint(self.index)
+            writer.varint(self.intent)
+        }
+        if self.done != 0 {
+            writer.byte(24)
+            writer.varint(self.done)
         }
     }
 
@@ -74,7 +84,8 @@ extension CheckpointRecord: ProtobufEncodable {
         while let key = try reader.nextKey() {
             switch key {
             case 10: self.name = try reader.string()
-            case 16: self.index = try reader.varint()
+            case 16: self.intent = try reader.varint()
+            case 24: self.done = try reader.varint()
             default: try reader.skip(key)
             }
         }

@@ -2,34 +2,41 @@
 
 public import DqliteWire
 
-/// The first 32 bytes of a record. The body follows, then zeros up to a multiple of 8. A record whose checksums do not
-/// match is the torn end of the log if nothing valid follows, and damage otherwise.
+/// The first 32 bytes of a record. The body follows, then zeros up to a multiple of 8.
+///
+/// Records are written in groups, each group at once, and a group only after the one before it was synced. Hence a
+/// record that does not match its checksums is the torn end of the log, unless a later one says that it was synced:
+/// then it is damaged.
 public struct RecordHeader: Hashable, Sendable {
-    /// Checksum of the header from the next field on.
+    /// Checksum of the log id, then of the header from the next field on.
     public var headerChecksum: UInt32
-    /// Checksum of the body.
+    /// Checksum of the body with the zeros after it.
     public var bodyChecksum: UInt32
     /// What the body is.
     public var type: RecordType
     /// Size of the body in bytes, without the zeros after it.
-    public var bodySize: UInt64
+    public var bodySize: UInt32
     /// Number of the record in the log, growing by one, so that what an earlier use of the file left behind is not read
     /// as new.
     public var sequence: UInt64
+    /// Number of the last record that was known to be synced when this one was written.
+    public var synced: UInt64
 
     @inlinable
     public init(
         headerChecksum: UInt32 = 0,
         bodyChecksum: UInt32 = 0,
         type: RecordType = .none,
-        bodySize: UInt64 = 0,
-        sequence: UInt64 = 0
+        bodySize: UInt32 = 0,
+        sequence: UInt64 = 0,
+        synced: UInt64 = 0
     ) {
         self.headerChecksum = headerChecksum
         self.bodyChecksum = bodyChecksum
         self.type = type
         self.bodySize = bodySize
         self.sequence = sequence
+        self.synced = synced
     }
 }
 
@@ -55,9 +62,10 @@ extension RecordHeader: DqliteEncodable {
         writer.half(self.headerChecksum)
         writer.half(self.bodyChecksum)
         writer.byte(UInt8(truncatingIfNeeded: self.type.rawValue))
-        writer.zeros(7)
-        writer.word(self.bodySize)
+        writer.zeros(3)
+        writer.half(self.bodySize)
         writer.word(self.sequence)
+        writer.word(self.synced)
     }
 
     @inlinable
@@ -65,9 +73,10 @@ extension RecordHeader: DqliteEncodable {
         self.headerChecksum = try reader.half()
         self.bodyChecksum = try reader.half()
         self.type = RecordType(rawValue: UInt32(try reader.byte()))
-        try reader.skip(7)
-        self.bodySize = try reader.word()
+        try reader.skip(3)
+        self.bodySize = try reader.half()
         self.sequence = try reader.word()
+        self.synced = try reader.word()
     }
 }
 
@@ -80,8 +89,9 @@ extension RecordHeader: ProtobufEncodable {
         if self.headerChecksum != 0 { size &+= 1 &+ varintSize(UInt64(self.headerChecksum)) }
         if self.bodyChecksum != 0 { size &+= 1 &+ varintSize(UInt64(self.bodyChecksum)) }
         if self.type.rawValue != 0 { size &+= 1 &+ varintSize(UInt64(self.type.rawValue)) }
-        if self.bodySize != 0 { size &+= 1 &+ varintSize(self.bodySize) }
+        if self.bodySize != 0 { size &+= 1 &+ varintSize(UInt64(self.bodySize)) }
         if self.sequence != 0 { size &+= 1 &+ varintSize(self.sequence) }
+        if self.synced != 0 { size &+= 1 &+ varintSize(self.synced) }
         return size
     }
 
@@ -101,11 +111,15 @@ extension RecordHeader: ProtobufEncodable {
         }
         if self.bodySize != 0 {
             writer.byte(32)
-            writer.varint(self.bodySize)
+            writer.varint(UInt64(self.bodySize))
         }
         if self.sequence != 0 {
             writer.byte(40)
             writer.varint(self.sequence)
+        }
+        if self.synced != 0 {
+            writer.byte(48)
+            writer.varint(self.synced)
         }
     }
 
@@ -117,8 +131,9 @@ extension RecordHeader: ProtobufEncodable {
             case 8: self.headerChecksum = UInt32(truncatingIfNeeded: try reader.varint())
             case 16: self.bodyChecksum = UInt32(truncatingIfNeeded: try reader.varint())
             case 24: self.type = RecordType(rawValue: UInt32(truncatingIfNeeded: try reader.varint()))
-            case 32: self.bodySize = try reader.varint()
+            case 32: self.bodySize = UInt32(truncatingIfNeeded: try reader.varint())
             case 40: self.sequence = try reader.varint()
+            case 48: self.synced = try reader.varint()
             default: try reader.skip(key)
             }
         }

@@ -12,14 +12,17 @@ public struct RecordType: RawRepresentable, Hashable, Sendable {
     /// Not a record: preallocated space that was never written is zero.
     @inlinable public static var none: Self { Self(rawValue: 0) }
 
-    /// A batch of entries.
+    /// A batch of entries: EntriesRecord.
     @inlinable public static var entries: Self { Self(rawValue: 1) }
 
-    /// A checkpoint is about to write pages into a database file.
-    @inlinable public static var checkpointIntent: Self { Self(rawValue: 2) }
+    /// How far the checkpoints of a database are: CheckpointRecord.
+    @inlinable public static var checkpoint: Self { Self(rawValue: 2) }
 
-    /// A checkpoint is complete and the file synced.
-    @inlinable public static var checkpointDone: Self { Self(rawValue: 3) }
+    /// Entries before it no longer count: CutRecord.
+    @inlinable public static var cut: Self { Self(rawValue: 3) }
+
+    /// Nothing: an empty body. It is written to prove that what precedes it was synced.
+    @inlinable public static var mark: Self { Self(rawValue: 4) }
 }
 
 extension RecordType: CustomStringConvertible {
@@ -27,8 +30,9 @@ extension RecordType: CustomStringConvertible {
         switch self.rawValue {
         case 0: "none"
         case 1: "entries"
-        case 2: "checkpointIntent"
-        case 3: "checkpointDone"
+        case 2: "checkpoint"
+        case 3: "cut"
+        case 4: "mark"
         default: "RecordType(\(self.rawValue))"
         }
     }

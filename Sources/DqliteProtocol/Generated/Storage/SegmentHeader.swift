@@ -2,23 +2,41 @@
 
 public import DqliteWire
 
-/// The first 64 bytes of a segment, the files that the log is made of.
+/// The first 64 bytes of a segment, the files that the log is made of. A segment gets its name only after its header
+/// and its first records, which repeat the CheckpointRecord of every database, are on disk.
 public struct SegmentHeader: Hashable, Sendable {
     /// Checksum of the header with this field as zero.
     public var checksum: UInt32
     /// Number of the segment, growing by one: a gap is damage.
     public var sequence: UInt64
-    /// Index of the first entry that the segment may hold.
-    public var firstIndex: UInt64
+    /// Number of its first record: a segment before it that ends earlier is damaged.
+    public var firstRecord: UInt64
+    /// Index of the last entry before the segment.
+    public var previousIndex: UInt64
+    /// Term of that entry.
+    public var previousTerm: UInt64
     /// Number that all segments of one log share, so that a file of another log is not taken for one of this.
     public var logID: UInt64
+    /// How many records were synced before the segment got its name: these cannot be torn.
+    public var carriedRecords: UInt64
 
     @inlinable
-    public init(checksum: UInt32 = 0, sequence: UInt64 = 0, firstIndex: UInt64 = 0, logID: UInt64 = 0) {
+    public init(
+        checksum: UInt32 = 0,
+        sequence: UInt64 = 0,
+        firstRecord: UInt64 = 0,
+        previousIndex: UInt64 = 0,
+        previousTerm: UInt64 = 0,
+        logID: UInt64 = 0,
+        carriedRecords: UInt64 = 0
+    ) {
         self.checksum = checksum
         self.sequence = sequence
-        self.firstIndex = firstIndex
+        self.firstRecord = firstRecord
+        self.previousIndex = previousIndex
+        self.previousTerm = previousTerm
         self.logID = logID
+        self.carriedRecords = carriedRecords
     }
 }
 
@@ -42,9 +60,11 @@ extension SegmentHeader: DqliteEncodable {
         writer.half(1)
         writer.half(self.checksum)
         writer.word(self.sequence)
-        writer.word(self.firstIndex)
+        writer.word(self.firstRecord)
+        writer.word(self.previousIndex)
+        writer.word(self.previousTerm)
         writer.word(self.logID)
-        writer.zeros(24)
+        writer.word(self.carriedRecords)
     }
 
     @inlinable
@@ -53,9 +73,11 @@ extension SegmentHeader: DqliteEncodable {
         guard try reader.half() == 1 else { throw reader.error(.invalidValue) }
         self.checksum = try reader.half()
         self.sequence = try reader.word()
-        self.firstIndex = try reader.word()
+        self.firstRecord = try reader.word()
+        self.previousIndex = try reader.word()
+        self.previousTerm = try reader.word()
         self.logID = try reader.word()
-        try reader.skip(24)
+        self.carriedRecords = try reader.word()
     }
 }
 
@@ -69,8 +91,11 @@ extension SegmentHeader: ProtobufEncodable {
         size &+= 2
         if self.checksum != 0 { size &+= 1 &+ varintSize(UInt64(self.checksum)) }
         if self.sequence != 0 { size &+= 1 &+ varintSize(self.sequence) }
-        if self.firstIndex != 0 { size &+= 1 &+ varintSize(self.firstIndex) }
+        if self.firstRecord != 0 { size &+= 1 &+ varintSize(self.firstRecord) }
+        if self.previousIndex != 0 { size &+= 1 &+ varintSize(self.previousIndex) }
+        if self.previousTerm != 0 { size &+= 1 &+ varintSize(self.previousTerm) }
         if self.logID != 0 { size &+= 9 }
+        if self.carriedRecords != 0 { size &+= 1 &+ varintSize(self.carriedRecords) }
         return size
     }
 
@@ -88,13 +113,25 @@ extension SegmentHeader: ProtobufEncodable {
             writer.byte(32)
             writer.varint(self.sequence)
         }
-        if self.firstIndex != 0 {
+        if self.firstRecord != 0 {
             writer.byte(40)
-            writer.varint(self.firstIndex)
+            writer.varint(self.firstRecord)
+        }
+        if self.previousIndex != 0 {
+            writer.byte(48)
+            writer.varint(self.previousIndex)
+        }
+        if self.previousTerm != 0 {
+            writer.byte(56)
+            writer.varint(self.previousTerm)
         }
         if self.logID != 0 {
-            writer.byte(49)
+            writer.byte(65)
             writer.fixed64(self.logID)
+        }
+        if self.carriedRecords != 0 {
+            writer.byte(72)
+            writer.varint(self.carriedRecords)
         }
     }
 
@@ -109,8 +146,11 @@ extension SegmentHeader: ProtobufEncodable {
             case 16: format = UInt32(truncatingIfNeeded: try reader.varint())
             case 24: self.checksum = UInt32(truncatingIfNeeded: try reader.varint())
             case 32: self.sequence = try reader.varint()
-            case 40: self.firstIndex = try reader.varint()
-            case 49: self.logID = try reader.fixed64()
+            case 40: self.firstRecord = try reader.varint()
+            case 48: self.previousIndex = try reader.varint()
+            case 56: self.previousTerm = try reader.varint()
+            case 65: self.logID = try reader.fixed64()
+            case 72: self.carriedRecords = try reader.varint()
             default: try reader.skip(key)
             }
         }

@@ -3,6 +3,7 @@
 public import DqliteWire
 
 /// Term and vote, in two files that are written in turn; the one with the higher version and a valid checksum counts.
+/// What is to be remembered is written twice, so that damage to either file loses no vote.
 public struct TermAndVote: Hashable, Sendable {
     /// Checksum of the file with this field as zero.
     public var checksum: UInt32
