@@ -9,7 +9,7 @@ test:
 	@scripts/install-dependencies sqlite protobuf
 	@scripts/test
 
-# Rebuilds everything that is made from schema/: Swift, C, documentation.
+# Rebuilds everything that is made from schema/: Swift, C, documentation, and what the tests compare them with.
 generate:
 	@scripts/install-dependencies protobuf
 	@scripts/generate

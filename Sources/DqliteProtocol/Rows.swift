@@ -52,7 +52,14 @@ public func encodeDqliteRows(_ values: [Value], columnCount: Int, into writer: i
 @inlinable
 public func decodeDqliteRows(from reader: inout WordReader, columnCount: Int) throws(WireError) -> [Value] {
     var values: [Value] = []
+    let start = reader.offset
     while let types = try nextDqliteRow(from: &reader, columnCount: columnCount) {
+        if values.count == columnCount {
+            // Room for as many rows like the first as the bytes can hold. It took 8 bytes a value at least, so this is no
+            // more than a few times what arrived.
+            let rowSize = reader.offset &- start &- dqliteRowHeaderSize(columnCount: columnCount)
+            values.reserveCapacity(columnCount &* (reader.remaining / rowSize &+ 2))
+        }
         for column in 0..<columnCount {
             values.append(try Value(dqlite: &reader, typeCode: dqliteTypeCode(types, column: column)))
         }

@@ -5,12 +5,12 @@ import Testing
 
 /// What the fuzz targets start from, and what they have found interesting so far.
 ///
-/// With DQLITE_RECORD=1 in the environment the golden bytes and the recorded frames are added to it.
+/// With RECORD_CORPUS=1 in the environment the golden bytes and the recorded frames are added to it.
 @Suite struct CorpusTests {
     @Test(arguments: FuzzTarget.allCases)
     func survivesTheCorpus(_ target: FuzzTarget) throws {
         let folder = Fixtures.repository.appending(path: "Fuzz/Corpus/\(target.rawValue)")
-        if GoldenTests.records { try self.record(target, in: folder) }
+        if ProcessInfo.processInfo.environment["RECORD_CORPUS"] == "1" { try self.record(target, in: folder) }
         let files = try FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil)
         #expect(files.count >= target.messages.count)
         for file in files {

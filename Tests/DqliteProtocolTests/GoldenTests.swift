@@ -6,10 +6,10 @@ import Testing
 
 /// The bytes of every message, in each encoding and revision, as they were when it was first released: they are decoded for ever.
 ///
-/// A file says what the message is (as JSON, by swift-protobuf) and its bytes. With DQLITE_RECORD=1 in the environment files are
+/// A file says what the message is (as JSON, by swift-protobuf) and its bytes. With RECORD_GOLDEN=1 in the environment files are
 /// written for messages that have none; to record one anew, delete it.
 @Suite struct GoldenTests {
-    static let records = ProcessInfo.processInfo.environment["DQLITE_RECORD"] == "1"
+    static let records = ProcessInfo.processInfo.environment["RECORD_GOLDEN"] == "1"
     static let folder = Fixtures.directory.appending(path: "golden")
 
     @Test(arguments: MessageCase.all)
@@ -40,7 +40,8 @@ import Testing
     }
 
     /// A file of a message that is no more, or of a revision that nobody reads any longer, would prove nothing.
-    @Test func everyFileBelongsToAMessage() throws {
+    @Test(.disabled(if: records, "files are being written"))
+    func everyFileBelongsToAMessage() throws {
         let expected = MessageCase.all.flatMap { message in
             ["\(message.name).protobuf.txt"]
                 + (message.dqliteType == nil ? [] : message.revisions.map { "\(message.name).dqlite-\($0).txt" })

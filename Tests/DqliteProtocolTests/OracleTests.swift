@@ -20,8 +20,8 @@ import Testing
                 names.insert(String(line.split(separator: " ")[1]))
             }
         }
-        #expect(Set(MessageCase.all.map(\.name)) == names, "run scripts/generate-oracle")
-        #expect(Set(try MessageFactory().names) == names, "run scripts/generate-oracle")
+        #expect(Set(MessageCase.all.map(\.name)) == names, "run make generate")
+        #expect(Set(try MessageFactory().names) == names, "run make generate")
         #expect(names.count > 50)
     }
 
