@@ -1,4 +1,5 @@
 import DqliteProtocol
+import DqliteWire
 import Foundation
 import Testing
 
@@ -69,7 +70,7 @@ struct DataDirectoryTests {
     }
 
     @Test func checksumIsCastagnolis() {
-        #expect(CRC32C.checksum("123456789".utf8) == 0xe306_9283)
+        #expect(CRC32C.checksum(Array("123456789".utf8)) == 0xe306_9283)
     }
 }
 
