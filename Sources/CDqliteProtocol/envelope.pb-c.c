@@ -367,7 +367,7 @@ void   dqlite__batch_response__free_unpacked
   assert(message->base.descriptor == &dqlite__batch_response__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor dqlite__request__field_descriptors[33] =
+static const ProtobufCFieldDescriptor dqlite__request__field_descriptors[34] =
 {
   {
     "request_id",
@@ -523,6 +523,18 @@ static const ProtobufCFieldDescriptor dqlite__request__field_descriptors[33] =
     &dqlite__batch_request__descriptor,
     NULL,
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "in_transaction",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__Request, in_transaction),
+    NULL,
+    NULL,
+    0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
@@ -767,45 +779,46 @@ static const ProtobufCFieldDescriptor dqlite__request__field_descriptors[33] =
   },
 };
 static const unsigned dqlite__request__field_indices_by_name[] = {
-  25,   /* field[25] = add */
-  26,   /* field[26] = assign */
+  26,   /* field[26] = add */
+  27,   /* field[27] = assign */
   12,   /* field[12] = batch */
   9,   /* field[9] = cancel */
-  14,   /* field[14] = client */
+  15,   /* field[15] = client */
   11,   /* field[11] = close_session */
-  29,   /* field[29] = cluster */
-  24,   /* field[24] = connect */
-  31,   /* field[31] = describe */
-  28,   /* field[28] = dump */
+  30,   /* field[30] = cluster */
+  25,   /* field[25] = connect */
+  32,   /* field[32] = describe */
+  29,   /* field[29] = dump */
   8,   /* field[8] = exactly_once_sequence */
   7,   /* field[7] = exactly_once_session */
-  18,   /* field[18] = exec */
-  21,   /* field[21] = exec_sql */
-  20,   /* field[20] = finalize */
+  19,   /* field[19] = exec */
+  22,   /* field[22] = exec_sql */
+  21,   /* field[21] = finalize */
   10,   /* field[10] = grant */
-  15,   /* field[15] = heartbeat */
-  23,   /* field[23] = interrupt */
-  13,   /* field[13] = leader */
+  16,   /* field[16] = heartbeat */
+  13,   /* field[13] = in_transaction */
+  24,   /* field[24] = interrupt */
+  14,   /* field[14] = leader */
   5,   /* field[5] = maximum_staleness_ms */
   6,   /* field[6] = minimum_commit_index */
-  16,   /* field[16] = open */
-  17,   /* field[17] = prepare */
-  19,   /* field[19] = query */
-  22,   /* field[22] = query_sql */
+  17,   /* field[17] = open */
+  18,   /* field[18] = prepare */
+  20,   /* field[20] = query */
+  23,   /* field[23] = query_sql */
   4,   /* field[4] = read_consistency */
-  27,   /* field[27] = remove */
+  28,   /* field[28] = remove */
   0,   /* field[0] = request_id */
   1,   /* field[1] = session_id */
   2,   /* field[2] = timeout_ms */
-  30,   /* field[30] = transfer */
-  32,   /* field[32] = weight */
+  31,   /* field[31] = transfer */
+  33,   /* field[33] = weight */
   3,   /* field[3] = window */
 };
 static const ProtobufCIntRange dqlite__request__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 20, 13 },
-  { 0, 33 }
+  { 20, 14 },
+  { 0, 34 }
 };
 const ProtobufCMessageDescriptor dqlite__request__descriptor =
 {
@@ -815,7 +828,7 @@ const ProtobufCMessageDescriptor dqlite__request__descriptor =
   "Dqlite__Request",
   "dqlite",
   sizeof(Dqlite__Request),
-  33,
+  34,
   dqlite__request__field_descriptors,
   dqlite__request__field_indices_by_name,
   2,  dqlite__request__number_ranges,
@@ -980,7 +993,7 @@ const ProtobufCMessageDescriptor dqlite__batch_request__descriptor =
   (ProtobufCMessageInit) dqlite__batch_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor dqlite__response__field_descriptors[15] =
+static const ProtobufCFieldDescriptor dqlite__response__field_descriptors[16] =
 {
   {
     "request_id",
@@ -1001,6 +1014,18 @@ static const ProtobufCFieldDescriptor dqlite__response__field_descriptors[15] =
     PROTOBUF_C_TYPE_UINT64,
     0,   /* quantifier_offset */
     offsetof(Dqlite__Response, commit_index),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "more",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__Response, more),
     NULL,
     NULL,
     0,             /* flags */
@@ -1164,28 +1189,29 @@ static const ProtobufCFieldDescriptor dqlite__response__field_descriptors[15] =
   },
 };
 static const unsigned dqlite__response__field_indices_by_name[] = {
-  3,   /* field[3] = batch */
-  2,   /* field[2] = blocked */
+  4,   /* field[4] = batch */
+  3,   /* field[3] = blocked */
   1,   /* field[1] = commit_index */
-  8,   /* field[8] = database */
-  12,   /* field[12] = empty */
-  4,   /* field[4] = failure */
-  13,   /* field[13] = files */
-  14,   /* field[14] = metadata */
+  9,   /* field[9] = database */
+  13,   /* field[13] = empty */
+  5,   /* field[5] = failure */
+  14,   /* field[14] = files */
+  15,   /* field[15] = metadata */
+  2,   /* field[2] = more */
   0,   /* field[0] = request_id */
-  10,   /* field[10] = result */
-  11,   /* field[11] = rows */
-  5,   /* field[5] = server */
-  7,   /* field[7] = servers */
-  9,   /* field[9] = statement */
-  6,   /* field[6] = welcome */
+  11,   /* field[11] = result */
+  12,   /* field[12] = rows */
+  6,   /* field[6] = server */
+  8,   /* field[8] = servers */
+  10,   /* field[10] = statement */
+  7,   /* field[7] = welcome */
 };
 static const ProtobufCIntRange dqlite__response__number_ranges[3 + 1] =
 {
   { 1, 0 },
-  { 10, 2 },
-  { 20, 4 },
-  { 0, 15 }
+  { 10, 3 },
+  { 20, 5 },
+  { 0, 16 }
 };
 const ProtobufCMessageDescriptor dqlite__response__descriptor =
 {
@@ -1195,7 +1221,7 @@ const ProtobufCMessageDescriptor dqlite__response__descriptor =
   "Dqlite__Response",
   "dqlite",
   sizeof(Dqlite__Response),
-  15,
+  16,
   dqlite__response__field_descriptors,
   dqlite__response__field_indices_by_name,
   3,  dqlite__response__number_ranges,

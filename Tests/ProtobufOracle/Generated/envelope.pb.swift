@@ -124,6 +124,10 @@ public nonisolated struct Dqlite_Request: Sendable {
   /// Reserved for exactly-once writes: the number of the write in that session, from 1.
   public var exactlyOnceSequence: UInt64 = 0
 
+  /// The request belongs to a transaction that its session has opened. When none is open any more it is refused with Failure
+  /// 516 and the outcome "not committed", instead of being run, and committed, by itself.
+  public var inTransaction: Bool = false
+
   /// What is asked. The fields from 20 on are the requests of the dqlite encoding, by their number there plus 20.
   public var body: Dqlite_Request.OneOf_Body? = nil
 
@@ -433,6 +437,10 @@ public nonisolated struct Dqlite_Response: Sendable {
   /// that do not replicate.
   public var commitIndex: UInt64 = 0
 
+  /// Another answer to the request follows. Rows and Blocked say so themselves and do not set it; it is for kinds of answers
+  /// that come later, so that a client which does not know them still knows when a request has ended.
+  public var more: Bool = false
+
   /// The answer. The fields from 20 on are the responses of the dqlite encoding, by their number there plus 20.
   public var body: Dqlite_Response.OneOf_Body? = nil
 
@@ -606,7 +614,7 @@ nonisolated extension Dqlite_ReadConsistency: SwiftProtobuf._ProtoNameProviding 
 
 nonisolated extension Dqlite_Request: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Request"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{3}session_id\0\u{3}timeout_ms\0\u{1}window\0\u{3}read_consistency\0\u{3}maximum_staleness_ms\0\u{3}minimum_commit_index\0\u{3}exactly_once_session\0\u{3}exactly_once_sequence\0\u{1}cancel\0\u{1}grant\0\u{3}close_session\0\u{1}batch\0\u{2}\u{7}leader\0\u{1}client\0\u{1}heartbeat\0\u{1}open\0\u{1}prepare\0\u{1}exec\0\u{1}query\0\u{1}finalize\0\u{3}exec_sql\0\u{3}query_sql\0\u{1}interrupt\0\u{1}connect\0\u{1}add\0\u{1}assign\0\u{1}remove\0\u{1}dump\0\u{1}cluster\0\u{1}transfer\0\u{1}describe\0\u{1}weight\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{3}session_id\0\u{3}timeout_ms\0\u{1}window\0\u{3}read_consistency\0\u{3}maximum_staleness_ms\0\u{3}minimum_commit_index\0\u{3}exactly_once_session\0\u{3}exactly_once_sequence\0\u{1}cancel\0\u{1}grant\0\u{3}close_session\0\u{1}batch\0\u{3}in_transaction\0\u{2}\u{6}leader\0\u{1}client\0\u{1}heartbeat\0\u{1}open\0\u{1}prepare\0\u{1}exec\0\u{1}query\0\u{1}finalize\0\u{3}exec_sql\0\u{3}query_sql\0\u{1}interrupt\0\u{1}connect\0\u{1}add\0\u{1}assign\0\u{1}remove\0\u{1}dump\0\u{1}cluster\0\u{1}transfer\0\u{1}describe\0\u{1}weight\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -675,6 +683,7 @@ nonisolated extension Dqlite_Request: SwiftProtobuf.Message, SwiftProtobuf._Mess
           self.body = .batch(v)
         }
       }()
+      case 14: try { try decoder.decodeSingularBoolField(value: &self.inTransaction) }()
       case 20: try {
         var v: Dqlite_LeaderRequest?
         var hadOneofValue = false
@@ -989,6 +998,12 @@ nonisolated extension Dqlite_Request: SwiftProtobuf.Message, SwiftProtobuf._Mess
       guard case .batch(let v)? = self.body else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
     }()
+    default: break
+    }
+    if self.inTransaction != false {
+      try visitor.visitSingularBoolField(value: self.inTransaction, fieldNumber: 14)
+    }
+    switch self.body {
     case .leader?: try {
       guard case .leader(let v)? = self.body else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
@@ -1069,7 +1084,7 @@ nonisolated extension Dqlite_Request: SwiftProtobuf.Message, SwiftProtobuf._Mess
       guard case .weight(let v)? = self.body else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 39)
     }()
-    case nil: break
+    default: break
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1084,6 +1099,7 @@ nonisolated extension Dqlite_Request: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if lhs.minimumCommitIndex != rhs.minimumCommitIndex {return false}
     if lhs.exactlyOnceSession != rhs.exactlyOnceSession {return false}
     if lhs.exactlyOnceSequence != rhs.exactlyOnceSequence {return false}
+    if lhs.inTransaction != rhs.inTransaction {return false}
     if lhs.body != rhs.body {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
@@ -1211,7 +1227,7 @@ nonisolated extension Dqlite_BatchRequest: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension Dqlite_Response: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Response"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{3}commit_index\0\u{2}\u{8}blocked\0\u{1}batch\0\u{2}\u{9}failure\0\u{1}server\0\u{1}welcome\0\u{1}servers\0\u{1}database\0\u{1}statement\0\u{1}result\0\u{1}rows\0\u{1}empty\0\u{1}files\0\u{1}metadata\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{3}commit_index\0\u{1}more\0\u{2}\u{7}blocked\0\u{1}batch\0\u{2}\u{9}failure\0\u{1}server\0\u{1}welcome\0\u{1}servers\0\u{1}database\0\u{1}statement\0\u{1}result\0\u{1}rows\0\u{1}empty\0\u{1}files\0\u{1}metadata\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1221,6 +1237,7 @@ nonisolated extension Dqlite_Response: SwiftProtobuf.Message, SwiftProtobuf._Mes
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularUInt64Field(value: &self.requestID) }()
       case 2: try { try decoder.decodeSingularUInt64Field(value: &self.commitIndex) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self.more) }()
       case 10: try {
         var v: Dqlite_BlockedResponse?
         var hadOneofValue = false
@@ -1406,6 +1423,9 @@ nonisolated extension Dqlite_Response: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if self.commitIndex != 0 {
       try visitor.visitSingularUInt64Field(value: self.commitIndex, fieldNumber: 2)
     }
+    if self.more != false {
+      try visitor.visitSingularBoolField(value: self.more, fieldNumber: 3)
+    }
     switch self.body {
     case .blocked?: try {
       guard case .blocked(let v)? = self.body else { preconditionFailure() }
@@ -1467,6 +1487,7 @@ nonisolated extension Dqlite_Response: SwiftProtobuf.Message, SwiftProtobuf._Mes
   public static func ==(lhs: Dqlite_Response, rhs: Dqlite_Response) -> Bool {
     if lhs.requestID != rhs.requestID {return false}
     if lhs.commitIndex != rhs.commitIndex {return false}
+    if lhs.more != rhs.more {return false}
     if lhs.body != rhs.body {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true

@@ -127,6 +127,11 @@ struct  Dqlite__Request
    * Reserved for exactly-once writes: the number of the write in that session, from 1.
    */
   uint64_t exactly_once_sequence;
+  /*
+   * The request belongs to a transaction that its session has opened. When none is open any more it is refused with Failure
+   * 516 and the outcome "not committed", instead of being run, and committed, by itself.
+   */
+  protobuf_c_boolean in_transaction;
   Dqlite__Request__BodyCase body_case;
   union {
     /*
@@ -169,7 +174,7 @@ struct  Dqlite__Request
 };
 #define DQLITE__REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&dqlite__request__descriptor) \
-    , 0, 0, 0, 0, DQLITE__READ_CONSISTENCY__READ_CONSISTENCY_DEFAULT, 0, 0, 0, 0, DQLITE__REQUEST__BODY__NOT_SET, {0} }
+    , 0, 0, 0, 0, DQLITE__READ_CONSISTENCY__READ_CONSISTENCY_DEFAULT, 0, 0, 0, 0, 0, DQLITE__REQUEST__BODY__NOT_SET, {0} }
 
 
 /*
@@ -274,6 +279,11 @@ struct  Dqlite__Response
    * that do not replicate.
    */
   uint64_t commit_index;
+  /*
+   * Another answer to the request follows. Rows and Blocked say so themselves and do not set it; it is for kinds of answers
+   * that come later, so that a client which does not know them still knows when a request has ended.
+   */
+  protobuf_c_boolean more;
   Dqlite__Response__BodyCase body_case;
   union {
     /*
@@ -299,7 +309,7 @@ struct  Dqlite__Response
 };
 #define DQLITE__RESPONSE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&dqlite__response__descriptor) \
-    , 0, 0, DQLITE__RESPONSE__BODY__NOT_SET, {0} }
+    , 0, 0, 0, DQLITE__RESPONSE__BODY__NOT_SET, {0} }
 
 
 /*

@@ -85,6 +85,9 @@ public struct Request: Hashable, Sendable {
     public var exactlyOnceSession: UInt64
     /// Reserved for exactly-once writes: the number of the write in that session, from 1.
     public var exactlyOnceSequence: UInt64
+    /// The request belongs to a transaction that its session has opened. When none is open any more it is refused with
+    /// Failure 516 and the outcome "not committed", instead of being run, and committed, by itself.
+    public var inTransaction: Bool
     /// What is asked. The fields from 20 on are the requests of the dqlite encoding, by their number there plus 20.
     public var body: Body?
 
@@ -99,6 +102,7 @@ public struct Request: Hashable, Sendable {
         minimumCommitIndex: UInt64 = 0,
         exactlyOnceSession: UInt64 = 0,
         exactlyOnceSequence: UInt64 = 0,
+        inTransaction: Bool = false,
         body: Body? = nil
     ) {
         self.requestID = requestID
@@ -110,6 +114,7 @@ public struct Request: Hashable, Sendable {
         self.minimumCommitIndex = minimumCommitIndex
         self.exactlyOnceSession = exactlyOnceSession
         self.exactlyOnceSequence = exactlyOnceSequence
+        self.inTransaction = inTransaction
         self.body = body
     }
 }
@@ -133,6 +138,7 @@ extension Request: ProtobufEncodable {
         if self.minimumCommitIndex != 0 { size &+= 1 &+ varintSize(self.minimumCommitIndex) }
         if self.exactlyOnceSession != 0 { size &+= 1 &+ varintSize(self.exactlyOnceSession) }
         if self.exactlyOnceSequence != 0 { size &+= 1 &+ varintSize(self.exactlyOnceSequence) }
+        if self.inTransaction { size &+= 2 }
         if let body = self.body { size &+= body.protobufFieldSize }
         return size
     }
@@ -175,6 +181,10 @@ extension Request: ProtobufEncodable {
             writer.byte(72)
             writer.varint(self.exactlyOnceSequence)
         }
+        if self.inTransaction {
+            writer.byte(112)
+            writer.byte(1)
+        }
         self.body?.encodeProtobufField(into: &writer)
     }
 
@@ -192,6 +202,7 @@ extension Request: ProtobufEncodable {
             case 56: self.minimumCommitIndex = try reader.varint()
             case 64: self.exactlyOnceSession = try reader.varint()
             case 72: self.exactlyOnceSequence = try reader.varint()
+            case 112: self.inTransaction = try reader.varint() != 0
             default:
                 if let body = try Body(protobuf: &reader, key: key) {
                     self.body = body

@@ -41,13 +41,17 @@ public struct Response: Hashable, Sendable {
     /// Commit index up to which the answer is current: the one of the write, or the one that the read saw. Reserved:
     /// zero from nodes that do not replicate.
     public var commitIndex: UInt64
+    /// Another answer to the request follows. Rows and Blocked say so themselves and do not set it; it is for kinds of
+    /// answers that come later, so that a client which does not know them still knows when a request has ended.
+    public var more: Bool
     /// The answer. The fields from 20 on are the responses of the dqlite encoding, by their number there plus 20.
     public var body: Body?
 
     @inlinable
-    public init(requestID: UInt64 = 0, commitIndex: UInt64 = 0, body: Body? = nil) {
+    public init(requestID: UInt64 = 0, commitIndex: UInt64 = 0, more: Bool = false, body: Body? = nil) {
         self.requestID = requestID
         self.commitIndex = commitIndex
+        self.more = more
         self.body = body
     }
 }
@@ -64,6 +68,7 @@ extension Response: ProtobufEncodable {
         var size = 0
         if self.requestID != 0 { size &+= 1 &+ varintSize(self.requestID) }
         if self.commitIndex != 0 { size &+= 1 &+ varintSize(self.commitIndex) }
+        if self.more { size &+= 2 }
         if let body = self.body { size &+= body.protobufFieldSize }
         return size
     }
@@ -78,6 +83,10 @@ extension Response: ProtobufEncodable {
             writer.byte(16)
             writer.varint(self.commitIndex)
         }
+        if self.more {
+            writer.byte(24)
+            writer.byte(1)
+        }
         self.body?.encodeProtobufField(into: &writer)
     }
 
@@ -88,6 +97,7 @@ extension Response: ProtobufEncodable {
             switch key {
             case 8: self.requestID = try reader.varint()
             case 16: self.commitIndex = try reader.varint()
+            case 24: self.more = try reader.varint() != 0
             default:
                 if let body = try Body(protobuf: &reader, key: key) {
                     self.body = body
