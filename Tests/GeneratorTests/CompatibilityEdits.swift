@@ -323,8 +323,8 @@ extension CompatibilityTests {
             edits: [
                 ("enum RecordType", "enum RecordKind"), ("RecordType type", "RecordKind type"),
                 ("RECORD_TYPE_NONE", "RECORD_KIND_NONE"), ("RECORD_TYPE_ENTRIES", "RECORD_KIND_ENTRIES"),
-                ("RECORD_TYPE_CHECKPOINT_INTENT", "RECORD_KIND_CHECKPOINT_INTENT"),
-                ("RECORD_TYPE_CHECKPOINT_DONE", "RECORD_KIND_CHECKPOINT_DONE"),
+                ("RECORD_TYPE_CHECKPOINT", "RECORD_KIND_CHECKPOINT"), ("RECORD_TYPE_CUT", "RECORD_KIND_CUT"),
+                ("RECORD_TYPE_MARK", "RECORD_KIND_MARK"),
             ],
             at: ("enum RecordKind", "RecordKind"),
             complaint: "RecordType, as the lock has it, is called RecordKind: this breaks source only"),

@@ -25,7 +25,7 @@ import Testing
             "message Request",
             "    4 uint64 tail_offset: WORD, since 1",
             "    2 ServerRole role: WORD, trailing",
-            "    6 fixed64 log_id: WORD, padding 24",
+            "    6 uint32 page_size: SHORT, padding 2",
             "    7 repeated uint64 page_numbers: ARRAY, count page_count",
             "    1 fixed64 magic: WORD, constant 7453295155562180964",
             "    3 bytes text in kind: TEXT, text",
