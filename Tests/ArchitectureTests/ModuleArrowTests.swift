@@ -43,18 +43,25 @@ import Testing
     }
 
     /// C sees libraries through their headers; the same rule holds for what these modules include.
-    @Test func protocolBindingsIncludeOnlyProtobufC() throws {
-        let root = Repository.root + "/Sources/CDqliteProtocol"
+    @Test(arguments: [
+        ("CDqliteProtocol", ["protobuf-c/protobuf-c.h"]),
+        ("CReplicaPager", ["sqlite3.h"]),
+    ])
+    func includesOnlyWhatItMay(module: String, libraries: [String]) throws {
+        let root = Repository.root + "/Sources/" + module
         let files = try #require(FileManager.default.enumerator(atPath: root))
             .compactMap { $0 as? String }.filter { $0.hasSuffix(".h") || $0.hasSuffix(".c") }
         #expect(!files.isEmpty)
+        let own = Set(files.map { $0.split(separator: "/").last! })
+        let posix = /(errno|fcntl|pthread|sched|std[a-z]+|string|time|unistd|sys\/[a-z]+)\.h/
         for file in files {
             for line in try String(contentsOfFile: root + "/" + file, encoding: .utf8).split(separator: "\n")
             where line.hasPrefix("#include") {
+                let header = line.drop { $0 != "<" && $0 != "\"" }.dropFirst().prefix { $0 != ">" && $0 != "\"" }
                 #expect(
-                    line.contains("protobuf-c/protobuf-c.h") || line.contains(".pb-c.h")
-                        || line.contains("CDqliteProtocol"),
-                    "\(file): \(line)")
+                    libraries.contains(String(header)) || own.contains(header.split(separator: "/").last ?? "")
+                        || header.wholeMatch(of: posix) != nil,
+                    "\(module)/\(file) includes \(header)")
             }
         }
     }
