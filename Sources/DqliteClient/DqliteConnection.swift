@@ -28,6 +28,7 @@ public final class DqliteConnection: DqliteQueryable {
     let configuration: DqliteConnectionConfiguration
     let eventLoopGroup: any EventLoopGroup
     let logger: Logger
+    let transactionPlace = TransactionPlace()
     private let isClosed = Atomic(false)
 
     init(
@@ -89,7 +90,11 @@ public final class DqliteConnection: DqliteQueryable {
                 link: link, sessionID: sessionID, databaseID: response.databaseID, address: address,
                 database: database, configuration: configuration, eventLoopGroup: eventLoopGroup, logger: logger)
         } catch {
-            guard link.endSession() else { throw error }
+            guard link.endSession() else {
+                // A session begins with its first request, whatever becomes of that, and others keep the channel open.
+                requester.post(CloseSessionRequest(), as: Request.Body.closeSession, for: EmptyResponse.self)
+                throw error
+            }
             link.close(DqliteError(.connectionClosed, message: "the database could not be opened"))
             guard error.code == .connectionClosed, link.encoding == .protobuf else { throw error }
             throw DqliteError(
@@ -166,35 +171,65 @@ public final class DqliteConnection: DqliteQueryable {
     public func query(
         _ query: DqliteQuery, options: DqliteCallOptions, file: String, line: Int
     ) async throws(DqliteError) -> DqliteRowSequence {
-        do throws(DqliteError) {
-            try self.checkOpen()
-            let parameters = try query.bindings.protocolValues()
-            let message = QuerySQLRequest(
-                databaseID: UInt64(self.databaseID), sql: query.sql, parameters: parameters)
-            return try await self.requester.rows(
-                message, as: Request.Body.querySQL, revision: parameters.revision, options: options,
-                origin: (sql: query.sql, file: file, line: line))
-        } catch {
-            throw error.at(file: file, line: line, sql: query.sql)
-        }
+        try await self.query(query, options: options, in: self.transactionPlace.current, file: file, line: line)
     }
 
     public func execute(
         _ query: DqliteQuery, options: DqliteCallOptions, file: String, line: Int
     ) async throws(DqliteError) -> DqliteExecuteResult {
-        try await self.execute(query, options: options, ignoringCancellation: false, file: file, line: line)
+        try await self.execute(query, options: options, in: self.transactionPlace.current, file: file, line: line)
     }
 
-    @discardableResult
+    func query(
+        _ query: DqliteQuery, options: DqliteCallOptions, in transaction: TransactionState?, file: String, line: Int
+    ) async throws(DqliteError) -> DqliteRowSequence {
+        do throws(DqliteError) {
+            try self.checkOpen()
+            return try await self.run(query.sql, in: transaction) { () async throws(DqliteError) in
+                let parameters = try query.bindings.protocolValues()
+                let message = QuerySQLRequest(
+                    databaseID: UInt64(self.databaseID), sql: query.sql, parameters: parameters)
+                return try await self.requester(inTransaction: transaction != nil).rows(
+                    message, as: Request.Body.querySQL, revision: parameters.revision, options: options,
+                    origin: RowOrigin(sql: query.sql, transaction: transaction, file: file, line: line))
+            }
+        } catch {
+            throw error.at(file: file, line: line, sql: query.sql)
+        }
+    }
+
     func execute(
-        _ query: DqliteQuery, options: DqliteCallOptions, ignoringCancellation: Bool, file: String, line: Int
+        _ query: DqliteQuery, options: DqliteCallOptions, in transaction: TransactionState?, file: String, line: Int
+    ) async throws(DqliteError) -> DqliteExecuteResult {
+        do throws(DqliteError) {
+            return try await self.run(query.sql, in: transaction) { () async throws(DqliteError) in
+                try await self.send(
+                    query, options: options, inTransaction: transaction != nil, file: file, line: line)
+            }
+        } catch {
+            throw error.at(file: file, line: line, sql: query.sql)
+        }
+    }
+
+    /// Runs a statement, in a transaction if there is one.
+    func run<Value>(
+        _ sql: String, in transaction: TransactionState?, _ body: () async throws(DqliteError) -> Value
+    ) async throws(DqliteError) -> Value {
+        guard let transaction else { return try await body() }
+        return try await transaction.run(sql, body)
+    }
+
+    /// Sends statements without asking whether a transaction is open.
+    func send(
+        _ query: DqliteQuery, options: DqliteCallOptions, inTransaction: Bool = false,
+        ignoringCancellation: Bool = false, file: String, line: Int
     ) async throws(DqliteError) -> DqliteExecuteResult {
         do throws(DqliteError) {
             try self.checkOpen()
             let parameters = try query.bindings.protocolValues()
             let message = ExecSQLRequest(
                 databaseID: UInt64(self.databaseID), sql: query.sql, parameters: parameters)
-            let response = try await self.requester.call(
+            let response = try await self.requester(inTransaction: inTransaction).call(
                 message, as: Request.Body.execSQL, for: ResultResponse.self, revision: parameters.revision,
                 options: options, ignoringCancellation: ignoringCancellation)
             return DqliteExecuteResult(response)
@@ -205,8 +240,12 @@ public final class DqliteConnection: DqliteQueryable {
 
     // MARK: Requests
 
-    var requester: Requester {
-        Requester(link: self.link, configuration: self.configuration, sessionID: self.sessionID)
+    var requester: Requester { self.requester(inTransaction: false) }
+
+    func requester(inTransaction: Bool) -> Requester {
+        Requester(
+            link: self.link, configuration: self.configuration, sessionID: self.sessionID,
+            inTransaction: inTransaction)
     }
 
     func checkOpen() throws(DqliteError) {

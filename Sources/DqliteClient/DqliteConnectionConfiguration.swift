@@ -20,7 +20,8 @@ public struct DqliteConnectionConfiguration: Hashable, Sendable {
     /// The largest row, in bytes, for which the window is exceeded. A larger one ends its query with
     /// ``DqliteError/Code-swift.struct/rowTooLarge`` (protobuf encoding; the dqlite encoding knows only frames).
     public var maximumRowSize = 16 * 1024 * 1024
-    /// The largest frame that is accepted, in bytes. The connection is closed above it.
+    /// The largest frame that is accepted, in bytes; at most 64 MiB with the protobuf encoding. The connection is closed above it.
+    /// A row or a window that is larger is refused as a configuration.
     public var maximumFrameSize = 64 * 1024 * 1024
     /// How many requests may wait on one connection at a time, those that were sent included. Those above it fail with
     /// ``DqliteError/Code-swift.struct/tooManyRequests``.
@@ -40,6 +41,13 @@ public struct DqliteConnectionConfiguration: Hashable, Sendable {
         if self.maximumFrameSize < 64 * 1024 { return "maximumFrameSize is below 64 KiB" }
         if self.maximumRowSize < 1 { return "maximumRowSize is not positive" }
         if self.maximumQueuedRequests < 1 { return "maximumQueuedRequests is not positive" }
+        if self.maximumRowSize > self.maximumFrameSize { return "maximumRowSize is above maximumFrameSize" }
+        if self.resultWindow > self.maximumFrameSize { return "resultWindow is above maximumFrameSize" }
+        if self.encoding == .protobuf, self.maximumFrameSize > 64 * 1024 * 1024 {
+            return "maximumFrameSize is above 64 MiB, the largest frame of the protobuf encoding"
+        }
+        if self.interruptTimeout <= .zero { return "interruptTimeout is not positive" }
+        if let callTimeout = self.callTimeout, callTimeout <= .zero { return "callTimeout is not positive" }
         if self.connectTimeout <= .zero { return "connectTimeout is not positive" }
         return nil
     }
@@ -70,7 +78,8 @@ public struct DqliteCallOptions: Hashable, Sendable {
     /// How long the call may wait for its answer; of a query, for its first row. The protobuf encoding tells the node, which then
     /// also ends a result that is not read to its end in that time. nil: as the connection is configured.
     public var timeout: Duration?
-    /// How current the data must be that a read sees. nil: as the node is configured.
+    /// How current the data must be that a read sees. nil: as the node is configured. The dqlite encoding cannot carry it:
+    /// the call fails with ``DqliteError/Code-swift.struct/invalidQuery``.
     public var readConsistency: ReadConsistency?
 
     public init(timeout: Duration? = nil, readConsistency: ReadConsistency? = nil) {

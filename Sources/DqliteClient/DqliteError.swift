@@ -8,7 +8,7 @@ public struct DqliteError: Error, Sendable, CustomStringConvertible, CustomDebug
         enum Base: String, Hashable, Sendable {
             case cancelled, deadlineExceeded, connectFailed, connectionClosed, notLeader, leadershipLost, sqlite
             case protocolViolation, decoding, invalidQuery, invalidConfiguration, tooManyRequests, rowTooLarge
-            case transactionEnded
+            case transactionEnded, transactionInProgress, resultNotRead
         }
 
         let base: Base
@@ -39,8 +39,12 @@ public struct DqliteError: Error, Sendable, CustomStringConvertible, CustomDebug
         public static var invalidConfiguration: Code { Code(base: .invalidConfiguration) }
         /// More requests wait for this connection than its configuration allows.
         public static var tooManyRequests: Code { Code(base: .tooManyRequests) }
-        /// The transaction was used after its closure had returned.
+        /// The transaction was used after its closure had returned, or after a failure that made SQLite roll it back.
         public static var transactionEnded: Code { Code(base: .transactionEnded) }
+        /// The connection has a transaction already: another one needs another connection or session.
+        public static var transactionInProgress: Code { Code(base: .transactionInProgress) }
+        /// The task reads a larger result on the same connection, behind which the request would wait for ever.
+        public static var resultNotRead: Code { Code(base: .resultNotRead) }
         /// A row is larger than the configuration allows.
         public static var rowTooLarge: Code { Code(base: .rowTooLarge) }
     }

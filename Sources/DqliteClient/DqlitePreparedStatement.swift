@@ -11,11 +11,16 @@ public final class DqlitePreparedStatement: Sendable {
     public let sql: String
     /// How many parameters it takes.
     public let parameterCount: Int
+    /// The transaction that it was prepared in. Others run in whatever is open on the connection.
+    private let transaction: TransactionState?
     private let statementID: UInt32
     private let isClosed = Atomic(false)
 
-    init(connection: DqliteConnection, sql: String, response: StatementResponse) {
+    init(
+        connection: DqliteConnection, sql: String, transaction: TransactionState?, response: StatementResponse
+    ) {
         self.connection = connection
+        self.transaction = transaction
         self.sql = sql
         self.parameterCount = Int(clamping: response.parameterCount)
         self.statementID = response.statementID
@@ -44,9 +49,12 @@ public final class DqlitePreparedStatement: Sendable {
             let parameters = try self.check(bindings)
             let message = QueryRequest(
                 databaseID: self.connection.databaseID, statementID: self.statementID, parameters: parameters)
-            return try await self.connection.requester.rows(
-                message, as: Request.Body.query, revision: parameters.revision, options: options,
-                origin: (sql: self.sql, file: file, line: line))
+            let transaction = self.transaction ?? self.connection.transactionPlace.current
+            return try await self.connection.run(self.sql, in: transaction) { () async throws(DqliteError) in
+                try await self.connection.requester(inTransaction: transaction != nil).rows(
+                    message, as: Request.Body.query, revision: parameters.revision, options: options,
+                    origin: RowOrigin(sql: self.sql, transaction: transaction, file: file, line: line))
+            }
         } catch {
             throw error.at(file: file, line: line, sql: self.sql)
         }
@@ -77,10 +85,13 @@ public final class DqlitePreparedStatement: Sendable {
             let parameters = try self.check(bindings)
             let message = ExecRequest(
                 databaseID: self.connection.databaseID, statementID: self.statementID, parameters: parameters)
-            let response = try await self.connection.requester.call(
-                message, as: Request.Body.exec, for: ResultResponse.self, revision: parameters.revision,
-                options: options)
-            return DqliteExecuteResult(response)
+            let transaction = self.transaction ?? self.connection.transactionPlace.current
+            return try await self.connection.run(self.sql, in: transaction) { () async throws(DqliteError) in
+                let response = try await self.connection.requester(inTransaction: transaction != nil).call(
+                    message, as: Request.Body.exec, for: ResultResponse.self, revision: parameters.revision,
+                    options: options)
+                return DqliteExecuteResult(response)
+            }
         } catch {
             throw error.at(file: file, line: line, sql: self.sql)
         }
@@ -128,12 +139,26 @@ extension DqliteConnection {
     public func prepare(
         _ sql: String, options: DqliteCallOptions = .defaults, file: String = #fileID, line: Int = #line
     ) async throws(DqliteError) -> DqlitePreparedStatement {
+        try await self.prepare(sql, options: options, in: nil, file: file, line: line)
+    }
+
+    fileprivate func prepare(
+        _ sql: String, options: DqliteCallOptions, in transaction: TransactionState?, file: String, line: Int
+    ) async throws(DqliteError) -> DqlitePreparedStatement {
         do throws(DqliteError) {
             try self.checkOpen()
-            let response = try await self.requester.call(
-                PrepareRequest(databaseID: UInt64(self.databaseID), sql: sql), as: Request.Body.prepare,
-                for: StatementResponse.self, options: options)
-            return DqlitePreparedStatement(connection: self, sql: sql, response: response)
+            let requester = self.requester
+            let databaseID = self.databaseID
+            let response = try await requester.call(
+                PrepareRequest(databaseID: UInt64(databaseID), sql: sql), as: Request.Body.prepare,
+                for: StatementResponse.self, options: options,
+                // Nobody would ever close a statement that is prepared for a task which no longer waits.
+                onLate: { statement in
+                    requester.post(
+                        FinalizeRequest(databaseID: databaseID, statementID: statement.statementID),
+                        as: Request.Body.finalize, for: EmptyResponse.self)
+                })
+            return DqlitePreparedStatement(connection: self, sql: sql, transaction: transaction, response: response)
         } catch {
             throw error.at(file: file, line: line, sql: sql)
         }
@@ -145,7 +170,14 @@ extension DqliteConnection {
         _ sql: String, options: DqliteCallOptions = .defaults, file: String = #fileID, line: Int = #line,
         _ body: (DqlitePreparedStatement) async throws -> Value
     ) async throws -> Value {
-        let statement = try await self.prepare(sql, options: options, file: file, line: line)
+        try await self.withPreparedStatement(sql, options: options, in: nil, file: file, line: line, body)
+    }
+
+    fileprivate func withPreparedStatement<Value>(
+        _ sql: String, options: DqliteCallOptions, in transaction: TransactionState?, file: String, line: Int,
+        _ body: (DqlitePreparedStatement) async throws -> Value
+    ) async throws -> Value {
+        let statement = try await self.prepare(sql, options: options, in: transaction, file: file, line: line)
         let result: Value
         do {
             result = try await body(statement)
@@ -166,7 +198,8 @@ extension DqliteTransaction {
         _ sql: String, options: DqliteCallOptions = .defaults, file: String = #fileID, line: Int = #line,
         _ body: (DqlitePreparedStatement) async throws -> Value
     ) async throws -> Value {
-        try self.checkOpen(file: file, line: line)
-        return try await self.connection.withPreparedStatement(sql, options: options, file: file, line: line, body)
+        do throws(DqliteError) { try self.state.check() } catch { throw error.at(file: file, line: line, sql: sql) }
+        return try await self.connection.withPreparedStatement(
+            sql, options: options, in: self.state, file: file, line: line, body)
     }
 }

@@ -1,4 +1,4 @@
-import Synchronization
+import DqliteProtocol
 
 /// A transaction on a connection, for the time of ``DqliteConnection/withTransaction(_:options:file:line:_:)``. Whoever keeps
 /// it longer is told that it has ended.
@@ -15,35 +15,18 @@ public struct DqliteTransaction: DqliteQueryable {
 
     /// The connection that it is on.
     public let connection: DqliteConnection
-    private let end = End()
-
-    /// Shared by the copies of a transaction.
-    private final class End: Sendable {
-        let hasCome = Atomic(false)
-    }
-
-    init(connection: DqliteConnection) { self.connection = connection }
-
-    func finish() { self.end.hasCome.store(true, ordering: .releasing) }
-
-    func checkOpen(file: String, line: Int) throws(DqliteError) {
-        if self.end.hasCome.load(ordering: .acquiring) {
-            throw DqliteError(.transactionEnded, message: "the transaction has ended", file: file, line: line)
-        }
-    }
+    let state: TransactionState
 
     public func query(
         _ query: DqliteQuery, options: DqliteCallOptions, file: String, line: Int
     ) async throws(DqliteError) -> DqliteRowSequence {
-        try self.checkOpen(file: file, line: line)
-        return try await self.connection.query(query, options: options, file: file, line: line)
+        try await self.connection.query(query, options: options, in: self.state, file: file, line: line)
     }
 
     public func execute(
         _ query: DqliteQuery, options: DqliteCallOptions, file: String, line: Int
     ) async throws(DqliteError) -> DqliteExecuteResult {
-        try self.checkOpen(file: file, line: line)
-        return try await self.connection.execute(query, options: options, file: file, line: line)
+        try await self.connection.execute(query, options: options, in: self.state, file: file, line: line)
     }
 }
 
@@ -74,8 +57,13 @@ public struct DqliteTransactionError: Error, Sendable, CustomStringConvertible, 
         self.line = line
     }
 
+    /// Whether a part of it may be committed without a COMMIT of the client.
+    var isDoubtful = false
+
     /// What became of the transaction.
-    public var outcome: DqliteError.Outcome { self.commitError?.outcome ?? .notCommitted }
+    public var outcome: DqliteError.Outcome {
+        self.commitError?.outcome ?? (self.isDoubtful ? .unknown : .notCommitted)
+    }
 
     /// Which of its steps failed: no SQL, no data.
     public var description: String {
@@ -105,15 +93,22 @@ public struct DqliteTransactionError: Error, Sendable, CustomStringConvertible, 
 
 extension DqliteConnection {
     /// Runs `body` in a transaction: commits it when `body` returns, rolls it back when `body` throws or the task is
-    /// cancelled.
+    /// cancelled. A COMMIT that was sent is waited for also when the task is cancelled meanwhile.
     ///
-    /// Statements that other tasks send on the same connection meanwhile become part of the transaction: give each task a
-    /// connection of its own, or a session, see ``openSession(database:file:line:)``.
+    /// A connection has one transaction at a time: a second one is refused with
+    /// ``DqliteError/Code-swift.struct/transactionInProgress``. Statements that other tasks send on the same connection meanwhile
+    /// become part of the transaction: give each task a connection of its own, or a session, see
+    /// ``openSession(database:file:line:)``.
+    ///
+    /// Some failures make SQLite roll back by itself. Whatever is sent after one, also by a closure that has caught the error, is
+    /// refused with ``DqliteError/Code-swift.struct/transactionEnded``, and the transaction is not committed. With the protobuf
+    /// encoding the node sees to that. With the dqlite encoding the client goes by the result code and the SQL: it does not see
+    /// what only the schema says, RAISE(ROLLBACK) in a trigger and ON CONFLICT ROLLBACK in a table.
     ///
     /// - Parameters:
     ///   - mode: How the transaction begins.
     ///   - options: For BEGIN and COMMIT.
-    ///   - body: What is done in it.
+    ///   - body: What is done in it. BEGIN, COMMIT and ROLLBACK are not for it.
     /// - Throws: ``DqliteTransactionError``, also for what `body` throws.
     @discardableResult
     public func withTransaction<Value>(
@@ -121,30 +116,50 @@ extension DqliteConnection {
         line: Int = #line, _ body: (DqliteTransaction) async throws -> Value
     ) async throws(DqliteTransactionError) -> Value {
         var failure = DqliteTransactionError(file: file, line: line)
+        guard self.transactionPlace.take() else {
+            failure.beginError = DqliteError(
+                .transactionInProgress, message: "the connection has a transaction already: use openSession()",
+                file: file, line: line)
+            throw failure
+        }
+        defer { self.transactionPlace.leave() }
         do throws(DqliteError) {
-            _ = try await self.execute(
-                DqliteQuery(unsafeSQL: mode.rawValue), options: options, file: file, line: line)
+            _ = try await self.send(DqliteQuery(unsafeSQL: mode.rawValue), options: options, file: file, line: line)
         } catch {
             failure.beginError = error
-            // Only the node knows whether a BEGIN that was given up has begun something.
-            if error.server == nil { failure.rollbackError = await self.rollBack(file: file, line: line) }
+            // Only the node knows whether a BEGIN that was given up after it was sent has begun something.
+            if error.server == nil, error.outcome != .notCommitted {
+                failure.rollbackError = await self.rollBack(file: file, line: line)
+            }
             throw failure
         }
-        let transaction = DqliteTransaction(connection: self)
+        let state = TransactionState(encoding: self.link.encoding)
+        self.transactionPlace.current = state
         let result: Value
         do {
-            defer { transaction.finish() }
-            result = try await body(transaction)
+            result = try await body(DqliteTransaction(connection: self, state: state))
             if Task.isCancelled { throw DqliteError(.cancelled, file: file, line: line) }
         } catch {
+            let cause = self.finish(state)
             failure.closureError = error
-            failure.rollbackError = await self.rollBack(file: file, line: line)
+            var wasOpen = true
+            failure.rollbackError = await self.rollBack(wasOpen: &wasOpen, file: file, line: line)
+            // A transaction that ended unnoticed may have been followed by statements on their own. The protobuf encoding does not
+            // let that happen.
+            let endedUnnoticed = !wasOpen && cause == nil && self.link.encoding == .dqlite
+            failure.isDoubtful = state.isDoubtful || endedUnnoticed
             throw failure
         }
         do throws(DqliteError) {
-            _ = try await self.execute("COMMIT", options: options, file: file, line: line)
+            if let cause = self.finish(state) {
+                throw DqliteError(
+                    .transactionEnded, outcome: state.isDoubtful ? .unknown : .notCommitted,
+                    message: "a statement that failed has ended the transaction", underlyingError: cause)
+            }
+            _ = try await self.send(
+                "COMMIT", options: options, inTransaction: true, ignoringCancellation: true, file: file, line: line)
         } catch {
-            failure.commitError = error
+            failure.commitError = self.commitError(error, state).at(file: file, line: line)
             // After some failures SQLite leaves the transaction open.
             failure.rollbackError = await self.rollBack(file: file, line: line)
             throw failure
@@ -152,16 +167,43 @@ extension DqliteConnection {
         return result
     }
 
+    private func finish(_ state: TransactionState) -> DqliteError? {
+        self.transactionPlace.current = nil
+        return state.finish()
+    }
+
+    /// What a COMMIT that failed says about the transaction.
+    private func commitError(_ error: DqliteError, _ state: TransactionState) -> DqliteError {
+        switch error.server?.extendedResultCode {
+        case FailureCode.abortRollback:
+            // The node rolled it back, and has run nothing of it by itself since, unless the closure sent a COMMIT.
+            error.with(outcome: state.isDoubtful ? .unknown : .notCommitted)
+        case FailureCode.error:
+            // To a COMMIT SQLite says so for one reason: no transaction is open. Nobody knows since when, or why.
+            error.with(outcome: .unknown)
+        default: error
+        }
+    }
+
     /// Ends the transaction of which the outcome is not wanted, also when the task is cancelled. When that fails the
     /// connection is closed, and the transaction with it.
     private func rollBack(file: String, line: Int) async -> DqliteError? {
+        var wasOpen = true
+        return await self.rollBack(wasOpen: &wasOpen, file: file, line: line)
+    }
+
+    private func rollBack(wasOpen: inout Bool, file: String, line: Int) async -> DqliteError? {
         do throws(DqliteError) {
-            _ = try await self.execute(
-                "ROLLBACK", options: .defaults, ignoringCancellation: true, file: file, line: line)
+            _ = try await self.send("ROLLBACK", options: .defaults, ignoringCancellation: true, file: file, line: line)
             return nil
         } catch {
-            // Some errors make SQLite roll back by itself: "cannot rollback - no transaction is active".
-            if let server = error.server, server.message.contains("no transaction is active") { return nil }
+            // To a ROLLBACK SQLite says so for one reason: no transaction is open, because it rolled back by itself.
+            switch error.server?.extendedResultCode {
+            case FailureCode.error, FailureCode.abortRollback:
+                wasOpen = false
+                return nil
+            default: break
+            }
             if error.code == .connectionClosed { return nil }
             await self.close()
             return error

@@ -1,3 +1,4 @@
+import DqliteFraming
 import DqliteProtocol
 import NIOCore
 import NIOEmbedded
@@ -227,9 +228,99 @@ import Testing
         await test.channel.testingEventLoop.advanceTime(by: .milliseconds(1999))
         #expect(try await test.sent().isEmpty)
         await test.channel.testingEventLoop.advanceTime(by: .milliseconds(1))
+        #expect(try await test.next().isTakingBack)
+        // The node may still say what became of it.
+        if encoding == .protobuf { await test.channel.testingEventLoop.advanceTime(by: .seconds(1)) }
         let error = await #expect(throws: DqliteError.self) { try await write.value }
         #expect(error?.code == .deadlineExceeded && error?.outcome == .unknown)
-        #expect(try await test.next().isTakingBack)
+    }
+
+    @Test(arguments: bothEncodings)
+    func `What was told to be not committed is not sent afterwards`(_ encoding: WireEncoding) async throws {
+        let test = try await TestConnection(encoding)
+        let channel = test.channel
+        func submit(_ id: UInt64, _ completion: Completion<ReceivedAnswer>) async throws {
+            var bytes = ByteBuffer()
+            let message = ExecSQLRequest(sql: "DELETE FROM t\(id)")
+            if encoding == .dqlite {
+                try bytes.writeDqliteRequest(message)
+            } else {
+                bytes.writeEnvelope(Request(requestID: id, sessionID: 1, body: .execSQL(message)))
+            }
+            let request = OutgoingRequest(
+                id: id, bytes: bytes, answer: .result, canBeInterrupted: true, mayWrite: true, sessionID: 1)
+            try await channel.testingEventLoop.executeInContext {
+                try channel.pipeline.syncOperations.handler(type: ConnectionHandler.self)
+                    .submit(request, reply: .answer(completion))
+            }
+        }
+        // Behind a result that is being read, in either encoding, the second request waits in the client.
+        async let rows = test.connection.query("SELECT n FROM t")
+        let query = try await test.next()
+        try await test.answer(query, part(0..<3, more: true))
+        let sequence = try await rows
+        let cancelled = Completion<ReceivedAnswer>(mayWrite: true)
+        try await submit(100, cancelled)
+        // Word of the cancellation does not reach the event loop before the end of the result does.
+        let waiting = Task { await cancelled.wait(onCancel: {}) }
+        waiting.cancel()
+        let error = await #expect(throws: DqliteError.self) { try await waiting.value.get() }
+        #expect(error?.code == .cancelled && error?.outcome == .notCommitted)
+        let next = Completion<ReceivedAnswer>(mayWrite: true)
+        try await submit(102, next)
+        try await test.answer(query, part(3..<4, named: encoding == .dqlite ? ["n"] : []))
+        #expect(try await sequence.decode(Int.self).collect() == [0, 1, 2, 3])
+        #expect(try await test.sent().map(\.sql) == ["DELETE FROM t102"])
+    }
+
+    @Test(arguments: bothEncodings)
+    func `Memory of what was read is given back although a frame is always begun`(
+        _ encoding: WireEncoding
+    ) async throws {
+        let test = try await TestConnection(encoding)
+        async let numbers = test.connection.query("SELECT n FROM t").decode(Int.self).collect()
+        let request = try await test.next()
+        var stream = ByteBuffer()
+        for number in 0..<200 {
+            let names = encoding == .dqlite || number == 0 ? ["n"] : []
+            stream.writeImmutableBuffer(
+                try frame(part(0..<20, more: number < 199, named: names), to: request.requestID, in: encoding))
+        }
+        // Each read ends in the middle of a frame.
+        let size = stream.readableBytes / 200
+        var largest = 0
+        try await test.channel.writeInbound(stream.readSlice(length: size / 2)!)
+        while stream.readableBytes > 0 {
+            try await test.channel.writeInbound(stream.readSlice(length: min(size, stream.readableBytes))!)
+            let capacity = try await test.channel.testingEventLoop.executeInContext { [channel = test.channel] in
+                let handler = try channel.pipeline.syncOperations.handler(type: ConnectionHandler.self)
+                return handler.inbound.capacity
+            }
+            largest = max(largest, capacity)
+        }
+        #expect(largest < 16 * size)
+        #expect(try await numbers.count == 4000)
+    }
+
+    @Test(arguments: bothEncodings)
+    func `A request above what a node takes is refused before it is sent`(_ encoding: WireEncoding) async throws {
+        let test = try await TestConnection(encoding)
+        let blob = ByteBuffer(repeating: 7, count: 64 << 20)
+        let error = await #expect(throws: DqliteError.self) {
+            try await test.connection.execute("INSERT INTO t VALUES (\(blob))")
+        }
+        #expect(error?.code == .invalidQuery && error?.outcome == .notCommitted)
+        #expect(try await test.sent().isEmpty)
+    }
+
+    @Test func `The dqlite encoding does not pass over how current a read is to be`() async throws {
+        let test = try await TestConnection(.dqlite)
+        let options = DqliteCallOptions(readConsistency: .linearizable)
+        let error = await #expect(throws: DqliteError.self) {
+            try await test.connection.query("SELECT 1", options: options)
+        }
+        #expect(error?.code == .invalidQuery)
+        #expect(try await test.sent().isEmpty)
     }
 
     @Test(arguments: bothEncodings)

@@ -74,6 +74,46 @@ import Testing
                 logger: Logger(label: "test"))
         }
         #expect(error?.code == .invalidConfiguration)
+        let changes: [(inout DqliteConnectionConfiguration) -> Void] = [
+            { $0.maximumFrameSize = 1 << 20 }, { $0.resultWindow = (64 << 20) + 1 }, { $0.interruptTimeout = .zero },
+            { $0.maximumFrameSize = 65 << 20 }, { $0.callTimeout = .zero },
+        ]
+        for change in changes {
+            var configuration = DqliteConnectionConfiguration()
+            #expect(configuration.problem == nil)
+            change(&configuration)
+            #expect(configuration.problem != nil)
+        }
+    }
+
+    @Test func `A session that could not be opened is ended on the node`() async throws {
+        try await FakeNode.with(.protobuf, answersOpen: false) { node in
+            let connecting = Task { try await node.connect() }
+            try await node.next().answer(.database(DatabaseResponse()))
+            let connection = try await connecting.value
+            for isCancelled in [false, true] {
+                let opening = Task { try await connection.openSession() }
+                let open = try await node.next()
+                if isCancelled { opening.cancel() } else { try open.answer(failure(14, "../bad", .notCommitted)) }
+                await #expect(throws: DqliteError.self) { _ = try await opening.value }
+                var close = try await node.next()
+                if isCancelled {
+                    guard case .cancel = close.body else {
+                        Issue.record("\(close.body)")
+                        return
+                    }
+                    close = try await node.next()
+                }
+                guard case .closeSession = close.body else {
+                    Issue.record("\(close.body)")
+                    return
+                }
+                #expect(close.request.sessionID == open.request.sessionID)
+                if isCancelled { try open.answer(failure(9, "interrupted")) }
+                try close.answer(.empty(EmptyResponse()))
+            }
+            await connection.close()
+        }
     }
 
     @Test(arguments: bothEncodings)

@@ -43,6 +43,38 @@ import Testing
         #expect(try script.receive(failure(10250, "not leader")) == [.fail(6, .notLeader, .notCommitted)])
     }
 
+    @Test func `Of several statements the first ones may be committed`() throws {
+        for (sql, isInTransaction, outcome) in [
+            ("INSERT INTO t VALUES (1); INSERT INTO nope VALUES (2)", false, DqliteError.Outcome.unknown),
+            ("INSERT INTO t VALUES (1); INSERT INTO nope VALUES (2)", true, .notCommitted),
+            ("INSERT INTO t VALUES (1); commit; INSERT INTO nope VALUES (2)", true, .unknown),
+            ("INSERT INTO t VALUES ('a;b'); -- ; nothing", false, .notCommitted),
+        ] {
+            var script = try Self.script()
+            _ = try script.submit(2, .result, sql: sql, isInTransaction: isInTransaction)
+            #expect(try script.receive(failure(1, "no such table")) == [.fail(2, .sqlite, outcome)], "\(sql)")
+        }
+    }
+
+    @Test func `What the disk reported as an error may be on it`() throws {
+        for (code, outcome) in [
+            (UInt64(10), DqliteError.Outcome.unknown), (1034, .unknown), (778, .unknown), (5, .notCommitted),
+        ] {
+            var script = try Self.script()
+            _ = try script.submit(2, .result)
+            #expect(try script.receive(failure(code, "disk I/O error")) == [.fail(2, .sqlite, outcome)])
+        }
+    }
+
+    @Test func `A request that was not sent makes way for the next`() throws {
+        var script = try Self.script()
+        _ = try script.submit(2, .result)
+        _ = try script.submit(4, .result)
+        _ = try script.submit(6, .result)
+        #expect(try script.receive(.result(ResultResponse())) == [.answer(2), .send(4)])
+        #expect(try script.notSent(4) == [.send(6)])
+    }
+
     @Test func `A failure behind partial rows is found`() throws {
         var script = try Self.script()
         #expect(try script.submit(2, .rows) == [.send(2)])

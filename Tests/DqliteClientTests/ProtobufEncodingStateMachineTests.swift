@@ -172,9 +172,99 @@ import Testing
         _ = try script.submit(2, .rows, deadline: second)
         _ = try script.submit(4, .rows, deadline: second)
         #expect(try script.receive(part([1], more: true), for: 2) == [.part(2, isLast: false)])
-        #expect(try script.wait(until: second) == [.fail(4, .deadlineExceeded, .unknown), .cancel(4)])
+        #expect(try script.submit(6, .server, mayWrite: false, deadline: second) == [.send(6)])
+        #expect(
+            try script.wait(until: second) == [.cancel(4), .fail(6, .deadlineExceeded, .notCommitted), .cancel(6)])
         #expect(script.machine.nextDeadline == second + .seconds(1))
         #expect(
-            try script.wait(until: second + .seconds(1)) == [.fail(2, .connectionClosed, .unknown), .close])
+            try script.wait(until: second + .seconds(1)) == [
+                .fail(4, .deadlineExceeded, .unknown), .fail(2, .connectionClosed, .unknown), .close,
+            ])
+    }
+
+    @Test func `The node says what became of a write whose time was over`() throws {
+        for (answer, decision) in [
+            (failure(9, "interrupted", .notCommitted), Decision.fail(2, .deadlineExceeded, .notCommitted)),
+            (failure(9, "interrupted", .committed), .fail(2, .deadlineExceeded, .committed)),
+            (failure(2067, "UNIQUE", .notCommitted), .fail(2, .sqlite, .notCommitted)),
+            (.result(ResultResponse()), .answer(2)),
+        ] {
+            var script = Self.script()
+            let second = NIODeadline.uptimeNanoseconds(1_000_000_000)
+            _ = try script.submit(2, .result, deadline: second)
+            #expect(try script.wait(until: second) == [.cancel(2)])
+            #expect(try script.receive(answer) == [decision])
+            #expect(try script.wait(until: second + .seconds(5)) == [])
+        }
+    }
+
+    @Test func `A request behind a result that is being read is sent when that has arrived`() throws {
+        var script = Self.script()
+        _ = try script.submit(2, .rows, session: 1)
+        #expect(try script.submit(4, .result, session: 1) == [.send(4)])
+        #expect(try script.receive(part([1], more: true)) == [.part(2, isLast: false)])
+        #expect(try script.submit(6, .result, session: 1) == [])
+        #expect(try script.submit(8, .result, session: 2) == [.send(8)])
+        #expect(try script.submit(10, .result, session: 1) == [.fail(10, .tooManyRequests, .notCommitted)])
+        #expect(try script.receive(part([2], named: [])) == [.part(2, isLast: true), .send(6)])
+    }
+
+    @Test func `A request behind a result that is left is sent after the cancellation`() throws {
+        var script = Self.script()
+        _ = try script.submit(2, .rows, session: 1)
+        #expect(try script.receive(part([1], more: true)) == [.part(2, isLast: false)])
+        #expect(try script.submit(4, .result, session: 1) == [])
+        #expect(try script.submit(6, .result, session: 1) == [])
+        #expect(try script.takeBack(4) == [])
+        #expect(try script.takeBack(2) == [.cancel(2), .send(6)])
+    }
+
+    @Test func `A request behind a result that nobody reads was not sent when its time is over`() throws {
+        var script = Self.script()
+        let second = NIODeadline.uptimeNanoseconds(1_000_000_000)
+        _ = try script.submit(2, .rows, session: 1)
+        #expect(try script.receive(part([1], more: true)) == [.part(2, isLast: false)])
+        #expect(try script.submit(4, .result, deadline: second, session: 1) == [])
+        #expect(try script.wait(until: second) == [.fail(4, .deadlineExceeded, .notCommitted)])
+    }
+
+    @Test func `A task that waits behind the result that it reads is told at once`() async throws {
+        let reader = ReaderTask()
+        reader.note()
+        let task = ReaderTask.current
+        #expect(task != nil)
+        for blockedFirst in [false, true] {
+            var script = Self.script(limits(queue: 10))
+            _ = try script.submit(2, .rows, session: 1, reader: reader)
+            #expect(try script.receive(part(0..<600, more: true)) == [.part(2, isLast: false)])
+            if blockedFirst { #expect(try script.receive(Self.blocked(4000)) == []) }
+            let refused = Decision.fail(4, .resultNotRead, .notCommitted)
+            #expect(try script.submit(4, .result, session: 1, task: task) == (blockedFirst ? [refused] : []))
+            #expect(try script.submit(6, .result, session: 1, task: 77) == [])
+            if !blockedFirst { #expect(try script.receive(Self.blocked(4000)) == [refused]) }
+        }
+    }
+
+    @Test func `Answers that more follow are passed over, also those of a kind that is not known`() throws {
+        func envelope(_ response: Response) -> ByteBuffer {
+            var buffer = ByteBuffer()
+            buffer.writeEnvelope(response)
+            return buffer
+        }
+        var script = Self.script()
+        _ = try script.submit(2, .result)
+        // Field 40, with `more`; no body, with `more`; a kind that is known, with `more`.
+        #expect(try script.receive(ByteBuffer(bytes: [8, 8, 2, 0x18, 1, 0xc2, 2, 1, 7])) == [])
+        #expect(try script.receive(envelope(Response(requestID: 2, more: true))) == [])
+        #expect(
+            try script.receive(envelope(Response(requestID: 2, more: true, body: .result(ResultResponse())))) == [])
+        #expect(try script.receive(.result(ResultResponse())) == [.answer(2)])
+    }
+
+    @Test func `A request that was not sent is forgotten`() throws {
+        var script = Self.script(limits(queue: 1))
+        _ = try script.submit(2, .result)
+        #expect(try script.notSent(2) == [])
+        #expect(try script.submit(4, .result) == [.send(4)])
     }
 }

@@ -1,6 +1,7 @@
-import DqliteClient
 import NIOCore
 import Testing
+
+@testable import DqliteClient
 
 @Suite struct QueryTests {
     @Test func `Interpolated values become parameters and nothing else`() {
@@ -32,6 +33,40 @@ import Testing
                 .integer(-128), .integer(Int64.max), .real(0.5), .text("red"), .integer(7), .text("a"), .integer(3),
                 .text("t"),
             ])
+    }
+
+    @Test func `A value that is not exactly one parameter is refused`() async throws {
+        struct Point: DqliteEncodable {
+            func encode(into bindings: inout DqliteBindings) {
+                bindings.append(1)
+                bindings.append(2)
+            }
+        }
+        struct Nothing: DqliteEncodable { func encode(into bindings: inout DqliteBindings) {} }
+        let queries: [DqliteQuery] = [
+            "UPDATE t SET p = \(Point()) WHERE id = \(7)", "SELECT \(Nothing())", "SELECT \(Optional(Point()))",
+            "SELECT '\(1)'", "SELECT \"\(1)\"", "SELECT 1 -- \(1)", "SELECT /* \(1) */",
+        ]
+        for query in queries {
+            #expect(query.bindings.problem != nil, "\(query.sql)")
+            let error = #expect(throws: DqliteError.self) { try query.bindings.protocolValues() }
+            #expect(error?.code == .invalidQuery)
+        }
+        let good: DqliteQuery = "SELECT 'it''s', \(1), \"?\", [a'b], \(2) -- '\n, \(3), 4 - 3, 4 / 2 /* ' */, \(4)"
+        #expect(good.bindings.problem == nil && good.bindings.count == 4)
+    }
+
+    @Test func `Several statements are told from one`() {
+        for (sql, several) in [
+            ("SELECT 1", false), ("SELECT 1;", false), ("SELECT 1; \n;", false), ("SELECT ';a'", false),
+            ("SELECT 1; -- a; b", false), ("SELECT 1; /* a */ ", false), ("SELECT 1;SELECT 2", true),
+            ("SELECT 1; /* a */ SELECT 2", true), ("SELECT 1; -- a\nSELECT 2", true), ("SELECT '''';x", true),
+        ] {
+            #expect(SQLScanner(sql).hasSeveralStatements == several, "\(sql)")
+        }
+        #expect(SQLScanner.contains("ROLLBACK", in: "insert or rollback into t"))
+        #expect(!SQLScanner.contains("END", in: "INSERT INTO calendar (ending) VALUES (1)"))
+        #expect(SQLScanner.mayCommit("end") && SQLScanner.mayCommit("x;COMMIT") && !SQLScanner.mayCommit(""))
     }
 
     @Test func `Addresses are read as they are written`() {

@@ -50,6 +50,18 @@ import Testing
         #expect(try await test.sent().isEmpty)
     }
 
+    @Test(arguments: bothEncodings)
+    func `A statement that is prepared for nobody is forgotten`(_ encoding: WireEncoding) async throws {
+        let test = try await TestConnection(encoding)
+        let task = Task { _ = try await test.connection.prepare("SELECT 1") }
+        let prepare = try await test.next()
+        task.cancel()
+        await #expect(throws: DqliteError.self) { try await task.value }
+        if encoding == .protobuf { #expect(try await test.next().isTakingBack) }
+        try await test.answer(prepare, .statement(StatementResponse(statementID: 7)))
+        #expect(try await test.next().body == .finalize(FinalizeRequest(statementID: 7)))
+    }
+
     @Test func `More than 255 parameters need the later revision`() async throws {
         let test = try await TestConnection(.dqlite)
         let bindings = DqliteBindings((0..<256).map { .integer(Int64($0)) })

@@ -103,6 +103,7 @@ import Testing
         _ = try await test.next()
         await test.channel.testingEventLoop.advanceTime(by: .seconds(1))
         #expect(try await test.next().isTakingBack)
+        await test.channel.testingEventLoop.advanceTime(by: .seconds(1))
         try await test.expect("ROLLBACK", failure(1, "cannot rollback - no transaction is active"))
         let error = await #expect(throws: DqliteTransactionError.self) { try await task.value }
         #expect(error?.beginError?.code == .deadlineExceeded && error?.rollbackError == nil)

@@ -19,9 +19,15 @@ final class Completion<Value: Sendable>: Sendable {
 
     private let storage = Mutex(Storage())
     private let mayWrite: Bool
+    private let onLate: (@Sendable (Value) -> Void)?
 
-    /// - Parameter mayWrite: Whether a cancellation leaves the outcome unknown once the request has been sent.
-    init(mayWrite: Bool = false) { self.mayWrite = mayWrite }
+    /// - Parameters:
+    ///   - mayWrite: Whether a cancellation leaves the outcome unknown once the request has been sent.
+    ///   - onLate: Called with what comes when nobody waits any more.
+    init(mayWrite: Bool = false, onLate: (@Sendable (Value) -> Void)? = nil) {
+        self.mayWrite = mayWrite
+        self.onLate = onLate
+    }
 
     /// Whether nobody waits for it any more.
     var isOver: Bool {
@@ -30,22 +36,31 @@ final class Completion<Value: Sendable>: Sendable {
         }
     }
 
-    /// The request is on its way to the node.
-    func markSent() { self.storage.withLock { $0.isSent = true } }
+    /// The request is about to be sent. False: it must not be, whoever waited is gone and was told that it was not.
+    func markSent() -> Bool {
+        self.storage.withLock { storage in
+            if case .over = storage.state { return false }
+            storage.isSent = true
+            return true
+        }
+    }
 
     /// It has happened. The first one counts.
     func complete(_ outcome: Outcome) {
-        let continuation = self.storage.withLock { storage -> CheckedContinuation<Outcome, Never>? in
+        let (continuation, isLate) = self.storage.withLock {
+            storage -> (CheckedContinuation<Outcome, Never>?, Bool) in
             switch storage.state {
             case .open: storage.state = .completed(outcome)
             case .waiting(let continuation):
                 storage.state = .over
-                return continuation
-            case .completed, .over: break
+                return (continuation, false)
+            case .completed: break
+            case .over: return (nil, true)
             }
-            return nil
+            return (nil, false)
         }
         continuation?.resume(returning: outcome)
+        if isLate, case .success(let value) = outcome { self.onLate?(value) }
     }
 
     /// Waits for it. Called once.

@@ -14,7 +14,8 @@ enum Reply: Sendable {
         }
     }
 
-    func markSent() {
+    /// False: the request must not be sent.
+    func markSent() -> Bool {
         switch self {
         case .answer(let completion): completion.markSent()
         case .rows(let stream): stream.markSent()
@@ -39,7 +40,8 @@ final class ConnectionHandler: ChannelInboundHandler {
     private let logger: Logger
     private var replies: [UInt64: Reply] = [:]
     private var actions: [ConnectionAction] = []
-    private var inbound = ByteBuffer()
+    /// The beginning of a frame whose end has not arrived.
+    private(set) var inbound = ByteBuffer()
     private var context: ChannelHandlerContext?
     private var isReading = false
     private var isInRead = false
@@ -81,6 +83,13 @@ final class ConnectionHandler: ChannelInboundHandler {
         if self.inbound.readableBytes == 0 {
             self.inbound = bytes
         } else {
+            if self.inbound.readerIndex > 0 {
+                // Only what is left of a frame is kept: a buffer that is never quite emptied would keep all that ever arrived.
+                var rest = context.channel.allocator.buffer(
+                    capacity: self.inbound.readableBytes + bytes.readableBytes)
+                rest.writeImmutableBuffer(self.inbound)
+                self.inbound = rest
+            }
             self.inbound.writeBuffer(&bytes)
         }
         self.machine.received(&self.inbound, now: self.now, actions: &self.actions)
@@ -159,7 +168,12 @@ final class ConnectionHandler: ChannelInboundHandler {
     private func perform(_ action: ConnectionAction) {
         switch action {
         case .send(let id, let bytes):
-            self.replies[id]?.markSent()
+            // A task that is cancelled is told so at once, by this very flag; word of it reaches the event loop later.
+            guard let reply = self.replies[id], reply.markSent() else {
+                self.replies[id] = nil
+                self.machine.notSent(id, actions: &self.actions)
+                return
+            }
             self.write(bytes)
         case .control(let bytes):
             self.write(bytes)
@@ -167,6 +181,7 @@ final class ConnectionHandler: ChannelInboundHandler {
             if case .answer(let completion)? = self.replies.removeValue(forKey: id) {
                 completion.complete(.success(answer))
             }
+        case .late(let answer, let receive): receive(answer)
         case .part(let id, let part, let isLast):
             if case .rows(let stream)? = self.replies[id] { stream.append(part, isLast: isLast) }
             if isLast { self.replies[id] = nil }

@@ -15,6 +15,24 @@ struct OutgoingRequest {
     var mayWrite: Bool
     /// When its answer, or the first part of it, must have come.
     var deadline: NIODeadline?
+    /// The session that its turn is in; zero: it waits for nobody.
+    var sessionID: UInt64 = 0
+    /// SQL text that may be several statements.
+    var sql: String?
+    /// Whether it belongs to a transaction.
+    var isInTransaction = false
+    /// The task that asks.
+    var task: Int?
+    /// The task that reads its rows.
+    var reader: ReaderTask?
+    /// Called with an answer that comes after the request was taken back.
+    var onLate: (@Sendable (ReceivedAnswer) -> Void)?
+
+    /// Whether a part of it may be committed when it fails.
+    var mayCommitInPart: Bool {
+        guard let sql = self.sql, SQLScanner(sql).hasSeveralStatements else { return false }
+        return !self.isInTransaction || SQLScanner.mayCommit(sql)
+    }
 
     var isResult: Bool { self.answer == .rows }
 }
@@ -42,6 +60,8 @@ enum ConnectionAction {
     case control(ByteBuffer)
     /// The request has its answer, and is over.
     case answer(UInt64, ReceivedAnswer)
+    /// The request, which was taken back, has an answer that somebody has to see to.
+    case late(ReceivedAnswer, @Sendable (ReceivedAnswer) -> Void)
     /// The request has another part of its result; after the last it is over.
     case part(UInt64, ResultPart, isLast: Bool)
     /// The request failed, and is over.
@@ -63,6 +83,8 @@ protocol ConnectionStateMachine {
 
     /// The program wants something.
     mutating func submit(_ request: OutgoingRequest, actions: inout [ConnectionAction])
+    /// The request that was to be sent was not: nobody waits for it any more. It is over, and nothing is reported of it.
+    mutating func notSent(_ id: UInt64, actions: inout [ConnectionAction])
     /// The program no longer waits for the request. It has been told so: neither answer nor failure of it are reported.
     mutating func takeBack(_ id: UInt64, now: NIODeadline, actions: inout [ConnectionAction])
     /// The program has read that much of the request's result.
@@ -101,13 +123,22 @@ extension DqliteError {
         DqliteError(.tooManyRequests, message: "\(limit) requests already wait for this connection")
     }
 
+    static var resultNotRead: DqliteError {
+        DqliteError(
+            .resultNotRead,
+            message:
+                "the task reads a result on this connection, and the request would wait behind it for ever: collect() "
+                + "the rows, or use openSession()")
+    }
+
     static func deadlineExceeded(
         wasSent: Bool, mayWrite: Bool, behindResult: Bool = false
     ) -> DqliteError {
         DqliteError(
             .deadlineExceeded, outcome: wasSent && mayWrite ? .unknown : .notCommitted,
             message: behindResult
-                ? "a result on this connection was not read to its end, and the request waited behind it"
+                ? "a result on this connection was not read to its end, and the request waited behind it: collect() the "
+                    + "rows, or use openSession()"
                 : wasSent ? "the node did not answer in time" : "the request was not sent in time")
     }
 }

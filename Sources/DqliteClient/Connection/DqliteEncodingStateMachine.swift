@@ -56,6 +56,11 @@ struct DqliteEncodingStateMachine: ConnectionStateMachine {
         }
     }
 
+    mutating func notSent(_ id: UInt64, actions: inout [ConnectionAction]) {
+        guard self.current?.request.id == id else { return }
+        self.next(actions: &actions)
+    }
+
     mutating func takeBack(_ id: UInt64, now: NIODeadline, actions: inout [ConnectionAction]) {
         if let index = self.waiting.firstIndex(where: { $0.id == id }) {
             self.waiting.remove(at: index)
@@ -91,6 +96,11 @@ struct DqliteEncodingStateMachine: ConnectionStateMachine {
         }
         let code = ResponseCode(rawValue: frame.header.code)
         if current.isTakenBack {
+            if let onLate = current.request.onLate, code == current.request.answer {
+                actions.append(
+                    .late(
+                        ReceivedAnswer(encoding: .dqlite, revision: frame.header.revision, body: frame.body), onLate))
+            }
             // What can be interrupted is never answered with Empty itself: that is the answer to the Interrupt.
             if !current.request.canBeInterrupted || code == .empty { self.next(actions: &actions) }
             return
@@ -133,7 +143,7 @@ struct DqliteEncodingStateMachine: ConnectionStateMachine {
                 var reader = WordReader(bytes, message: "FailureResponse")
                 return try FailureResponse(dqlite: &reader, revision: 0)
             }
-            actions.append(.fail(request.id, DqliteError(failure, encoding: .dqlite, mayWrite: request.mayWrite)))
+            actions.append(.fail(request.id, DqliteError(failure, of: request)))
             self.next(actions: &actions)
         } catch {
             self.closed(.protocolViolation("\(error)", underlying: error), actions: &actions)

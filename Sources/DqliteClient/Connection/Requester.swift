@@ -9,6 +9,8 @@ struct Requester: Sendable {
     let configuration: DqliteConnectionConfiguration
     /// The session; zero: none.
     let sessionID: UInt64
+    /// Whether what it sends belongs to a transaction that is open.
+    var inTransaction = false
 
     /// Sends a request that has one answer.
     ///
@@ -16,30 +18,36 @@ struct Requester: Sendable {
     ///   - wrap: Makes it the body of an envelope.
     ///   - deadline: When the answer must have come, instead of what the options say.
     ///   - ignoringCancellation: Whether the task waits for the answer even if it is cancelled.
+    ///   - onLate: Called with an answer that comes when the task no longer waits.
     func call<Message: RequestOfClient, Answer: ResponseMessage>(
         _ message: Message, as wrap: (Message) -> Request.Body, for _: Answer.Type, revision: UInt8 = 0,
-        options: DqliteCallOptions = .defaults, deadline: NIODeadline? = nil, ignoringCancellation: Bool = false
+        options: DqliteCallOptions = .defaults, deadline: NIODeadline? = nil, ignoringCancellation: Bool = false,
+        onLate: (@Sendable (Answer) -> Void)? = nil
     ) async throws(DqliteError) -> Answer {
         let id = self.link.makeRequestID()
         let timeout = options.timeout ?? self.configuration.callTimeout
-        let request = OutgoingRequest(
+        var request = OutgoingRequest(
             id: id,
             bytes: try self.encode(
                 message, as: wrap, id: id, revision: revision, timeout: timeout, window: 0,
                 consistency: options.readConsistency),
             answer: Answer.code, canBeInterrupted: Message.canBeInterrupted, mayWrite: Message.mayWrite,
-            deadline: deadline ?? timeout.map { self.link.now + TimeAmount($0) })
-        let completion = Completion<ReceivedAnswer>(mayWrite: Message.mayWrite)
+            deadline: deadline ?? timeout.map { self.link.now + TimeAmount($0) },
+            sessionID: Message.waitsForItsTurn ? self.sessionID : 0, sql: message.text,
+            isInTransaction: self.inTransaction, task: ReaderTask.current)
+        if let onLate {
+            request.onLate = { answer in
+                if let answer = try? answer.message(Answer.self) { onLate(answer) }
+            }
+        }
+        let completion = Completion<ReceivedAnswer>(mayWrite: Message.mayWrite, onLate: request.onLate)
         if Task.isCancelled, !ignoringCancellation { throw DqliteError(.cancelled) }
         self.link.submit(request, reply: .answer(completion))
         let answer = try await completion.wait(ignoringCancellation: ignoringCancellation) { [link] in
             link.takeBack(id)
         }.get()
         do throws(WireError) {
-            switch answer.encoding {
-            case .dqlite: return try answer.body.dqliteMessage(Answer.self, revision: message.answerRevision(answer))
-            case .protobuf: return try answer.body.protobufMessage(Answer.self)
-            }
+            return try answer.message(Answer.self, revision: message.answerRevision(answer))
         } catch {
             let violation = DqliteError.protocolViolation("\(error)", underlying: error)
             self.link.close(violation)
@@ -47,13 +55,32 @@ struct Requester: Sendable {
         }
     }
 
+    /// Sends a request whose answer nobody waits for.
+    func post<Message: RequestOfClient, Answer: ResponseMessage>(
+        _ message: Message, as wrap: (Message) -> Request.Body, for _: Answer.Type
+    ) {
+        let id = self.link.makeRequestID()
+        let timeout = self.configuration.callTimeout
+        // These messages have numbers only, which both encodings can carry.
+        guard
+            let bytes = try? self.encode(
+                message, as: wrap, id: id, revision: 0, timeout: timeout, window: 0, consistency: nil)
+        else { return }
+        let request = OutgoingRequest(
+            id: id, bytes: bytes, answer: Answer.code, canBeInterrupted: false, mayWrite: false,
+            deadline: timeout.map { self.link.now + TimeAmount($0) },
+            sessionID: Message.waitsForItsTurn ? self.sessionID : 0)
+        self.link.submit(request, reply: .answer(Completion<ReceivedAnswer>()))
+    }
+
     /// Sends a request that is answered with rows, and waits for the first of them.
     func rows<Message: RequestOfClient>(
         _ message: Message, as wrap: (Message) -> Request.Body, revision: UInt8, options: DqliteCallOptions,
-        origin: (sql: String, file: String, line: Int)
+        origin: RowOrigin
     ) async throws(DqliteError) -> DqliteRowSequence {
         let id = self.link.makeRequestID()
         let timeout = options.timeout ?? self.configuration.callTimeout
+        let reader = ReaderTask()
         let request = OutgoingRequest(
             id: id,
             // The timeout of the envelope is for the whole result. Only a call that asks for one has it: the general one is
@@ -62,9 +89,10 @@ struct Requester: Sendable {
                 message, as: wrap, id: id, revision: revision, timeout: options.timeout,
                 window: self.configuration.resultWindow, consistency: options.readConsistency),
             answer: .rows, canBeInterrupted: true, mayWrite: Message.mayWrite,
-            deadline: timeout.map { self.link.now + TimeAmount($0) })
+            deadline: timeout.map { self.link.now + TimeAmount($0) }, sessionID: self.sessionID,
+            isInTransaction: self.inTransaction, task: ReaderTask.current, reader: reader)
         if Task.isCancelled { throw DqliteError(.cancelled) }
-        let stream = RowStream(id: id, link: self.link, mayWrite: Message.mayWrite)
+        let stream = RowStream(id: id, link: self.link, mayWrite: Message.mayWrite, reader: reader)
         let rows = RowIterator(
             stream: stream, encoding: self.link.encoding, window: self.configuration.resultWindow)
         rows.origin = origin
@@ -81,6 +109,9 @@ struct Requester: Sendable {
         var buffer = ByteBuffer()
         switch self.link.encoding {
         case .dqlite:
+            guard consistency == nil else {
+                throw DqliteError(.invalidQuery, message: "the dqlite encoding cannot carry readConsistency")
+            }
             do throws(WireEncodingError) {
                 try message.write(to: &buffer, revision: revision)
             } catch {
@@ -89,7 +120,7 @@ struct Requester: Sendable {
         case .protobuf:
             var request = Request(
                 requestID: id, sessionID: self.sessionID, timeoutMilliseconds: timeout.map(Self.milliseconds) ?? 0,
-                window: UInt64(window), body: wrap(message))
+                window: UInt64(window), inTransaction: self.inTransaction, body: wrap(message))
             switch consistency?.base {
             case nil: break
             case .linearizable: request.readConsistency = .linearizable
@@ -100,8 +131,21 @@ struct Requester: Sendable {
             }
             buffer.writeEnvelope(request)
         }
+        // The node would close the connection, with all its sessions. The header of a frame does not count, nor the length of an
+        // envelope, which has 4 bytes there.
+        let overhead = self.link.encoding == .dqlite ? FrameHeader.size : 4
+        guard buffer.readableBytes <= Self.maximumRequestSize + overhead else {
+            throw DqliteError(
+                .invalidQuery,
+                message:
+                    "the request has \(buffer.readableBytes) bytes, above the \(Self.maximumRequestSize) that a node takes"
+            )
+        }
         return buffer
     }
+
+    /// The largest body of a frame, and the largest envelope, that a node accepts.
+    static let maximumRequestSize = 64 << 20
 
     /// At least 1, because 0 stands for no limit.
     static func milliseconds(_ duration: Duration) -> UInt64 {
@@ -120,6 +164,10 @@ protocol RequestOfClient: ProtobufEncodable {
     static var mayWrite: Bool { get }
     /// Whether Interrupt stops it.
     static var canBeInterrupted: Bool { get }
+    /// Whether its session runs it in its turn.
+    static var waitsForItsTurn: Bool { get }
+    /// SQL text that may be several statements.
+    var text: String? { get }
     /// Appends its frame in the dqlite encoding.
     func write(to buffer: inout ByteBuffer, revision: UInt8) throws(WireEncodingError)
     /// Revision of the answer.
@@ -129,6 +177,8 @@ protocol RequestOfClient: ProtobufEncodable {
 extension RequestOfClient {
     static var mayWrite: Bool { false }
     static var canBeInterrupted: Bool { false }
+    static var waitsForItsTurn: Bool { true }
+    var text: String? { nil }
     func answerRevision(_ answer: ReceivedAnswer) -> UInt8 { answer.revision }
 }
 
@@ -151,6 +201,7 @@ extension ClusterRequest: RequestOfClient {
 }
 
 extension ExecSQLRequest: RequestOfClient {
+    var text: String? { self.sql }
     static var mayWrite: Bool { true }
     static var canBeInterrupted: Bool { true }
 }
@@ -172,8 +223,18 @@ extension QueryRequest: RequestOfClient {
 }
 
 extension CloseSessionRequest: RequestOfClient {
+    static var waitsForItsTurn: Bool { false }
     func write(to buffer: inout ByteBuffer, revision: UInt8) throws(WireEncodingError) {
         preconditionFailure("the dqlite encoding has no sessions")
+    }
+}
+
+extension ReceivedAnswer {
+    func message<Answer: ResponseMessage>(_: Answer.Type, revision: UInt8? = nil) throws(WireError) -> Answer {
+        switch self.encoding {
+        case .dqlite: try self.body.dqliteMessage(Answer.self, revision: revision ?? self.revision)
+        case .protobuf: try self.body.protobufMessage(Answer.self)
+        }
     }
 }
 

@@ -8,12 +8,16 @@ struct ResponseEnvelope: Hashable {
     enum Kind: Hashable {
         case blocked
         case response(ResponseCode)
+        /// One that this client does not know, or none.
+        case other
     }
 
     /// Id of the request that it answers.
     var requestID: UInt64
     /// What it is.
     var kind: Kind
+    /// Whether another answer to the request follows. Rows and Blocked say so themselves.
+    var more: Bool
     /// Its body: a slice of the envelope.
     var body: ByteBuffer
     /// What the envelope took on the wire, its length included.
@@ -21,16 +25,18 @@ struct ResponseEnvelope: Hashable {
 
     /// Reads an envelope.
     ///
-    /// - Throws: ``WireError`` when it is malformed, or has no body that this client knows.
+    /// - Throws: ``WireError`` when it is malformed.
     init(_ envelope: ByteBuffer) throws(WireError) {
         self = try envelope.withReadableMemory { bytes throws(WireError) in
             var reader = ProtobufReader(bytes, message: "Response")
             var requestID: UInt64 = 0
-            var kind: Kind?
+            var kind = Kind.other
+            var more = false
             var body = bytes[0..<0]
             while let key = try reader.nextKey() {
                 switch key {
                 case 1 << 3: requestID = try reader.varint()
+                case 3 << 3: more = try reader.varint() != 0
                 case 10 << 3 | 2:
                     kind = .blocked
                     let field = try reader.bytes()
@@ -43,17 +49,17 @@ struct ResponseEnvelope: Hashable {
                 default: try reader.skip(key)
                 }
             }
-            guard let kind else { throw reader.error(.invalidValue) }
             return ResponseEnvelope(
-                requestID: requestID, kind: kind,
+                requestID: requestID, kind: kind, more: more,
                 body: envelope.getSlice(at: envelope.readerIndex + body.startIndex, length: body.count)!,
                 wireSize: lengthDelimitedSize(bytes.count))
         }
     }
 
-    init(requestID: UInt64, kind: Kind, body: ByteBuffer, wireSize: Int) {
+    init(requestID: UInt64, kind: Kind, more: Bool, body: ByteBuffer, wireSize: Int) {
         self.requestID = requestID
         self.kind = kind
+        self.more = more
         self.body = body
         self.wireSize = wireSize
     }

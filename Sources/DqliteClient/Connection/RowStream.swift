@@ -18,20 +18,29 @@ final class RowStream: Sendable {
     }
 
     let id: UInt64
+    /// The task that reads it.
+    let reader: ReaderTask
     private let link: ConnectionLink
     private let mayWrite: Bool
     private let state = Mutex(State())
 
-    init(id: UInt64, link: ConnectionLink, mayWrite: Bool) {
+    init(id: UInt64, link: ConnectionLink, mayWrite: Bool, reader: ReaderTask) {
         self.id = id
+        self.reader = reader
         self.link = link
         self.mayWrite = mayWrite
     }
 
     // MARK: On the event loop
 
-    /// The request is on its way to the node.
-    func markSent() { self.state.withLock { $0.isSent = true } }
+    /// The request is about to be sent. False: it must not be, whoever waited is gone and was told that it was not.
+    func markSent() -> Bool {
+        self.state.withLock { state in
+            if state.isAbandoned { return false }
+            state.isSent = true
+            return true
+        }
+    }
 
     /// Whether nobody will read it any more.
     var isAbandoned: Bool { self.state.withLock { $0.isAbandoned } }
@@ -96,8 +105,9 @@ final class RowStream: Sendable {
     /// That many bytes of parts have been read.
     func consumed(_ bytes: Int) { self.link.consumed(self.id, bytes: bytes) }
 
-    /// Nobody wants the rest: takes the request back if there is a rest.
-    func cancel() {
+    /// Nobody wants the rest: takes the request back if there is a rest, and returns whether there is one.
+    @discardableResult
+    func cancel() -> Bool {
         let (waiter, error, wasRunning) = self.state.withLock {
             state -> (CheckedContinuation<Outcome, Never>?, DqliteError, Bool) in
             defer {
@@ -109,6 +119,7 @@ final class RowStream: Sendable {
         }
         waiter?.resume(returning: .failure(error))
         if wasRunning { self.link.takeBack(self.id) }
+        return wasRunning
     }
 
     /// What was read is not what the protocol allows: the connection is of no further use.

@@ -15,8 +15,17 @@ final class RowSource: Sendable {
             return taken
         }
         guard let iterator else { preconditionFailure("the rows of a result can be read once only") }
+        iterator.noteReader()
         return iterator
     }
+}
+
+/// Whose rows they are.
+struct RowOrigin: Sendable {
+    var sql: String
+    var transaction: TransactionState?
+    var file: String
+    var line: Int
 }
 
 /// Reads the rows of a result, in one task at a time. Whoever lets go of it before the end stops the query.
@@ -30,7 +39,7 @@ final class RowIterator {
     private let reportAbove: Int
     private var isAtEnd = false
     /// Whose result it is, for errors on the way.
-    var origin: (sql: String, file: String, line: Int)?
+    var origin: RowOrigin?
 
     init(stream: RowStream, encoding: WireEncoding, window: Int) {
         self.stream = stream
@@ -39,7 +48,10 @@ final class RowIterator {
         self.reportAbove = window / 4
     }
 
-    deinit { if !self.isAtEnd { self.stream.cancel() } }
+    deinit {
+        guard !self.isAtEnd else { return }
+        if self.stream.cancel(), let origin = self.origin { origin.transaction?.abandoned(origin.sql) }
+    }
 
     var columns: DqliteColumns? { self.reader.columns }
 
@@ -75,6 +87,9 @@ final class RowIterator {
         try self.checked { reader throws(WireError) in try reader.begin(part.body) }
     }
 
+    /// Remembers the task that reads.
+    func noteReader() { self.stream.reader.note() }
+
     private func receive() async throws(DqliteError) {
         if self.consumed > 0 { self.report() }
         do throws(DqliteError) {
@@ -82,6 +97,7 @@ final class RowIterator {
         } catch {
             self.isAtEnd = true
             guard let origin = self.origin else { throw error }
+            origin.transaction?.failed(error, sql: origin.sql)
             throw error.at(file: origin.file, line: origin.line, sql: origin.sql)
         }
         if self.parts.isEmpty { self.isAtEnd = true }

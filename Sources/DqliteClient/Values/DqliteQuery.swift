@@ -31,26 +31,42 @@ public struct DqliteQuery: Hashable, Sendable, ExpressibleByStringInterpolation 
     public struct StringInterpolation: StringInterpolationProtocol, Sendable {
         var sql = ""
         var bindings = DqliteBindings()
+        private var scanner = SQLScanner()
 
         public init(literalCapacity: Int, interpolationCount: Int) {
             self.sql.reserveCapacity(literalCapacity + interpolationCount)
         }
 
-        public mutating func appendLiteral(_ literal: String) { self.sql.append(literal) }
+        public mutating func appendLiteral(_ literal: String) {
+            self.sql.append(literal)
+            self.scanner.scan(literal)
+        }
+
+        private mutating func appendParameter() {
+            if self.scanner.isInText {
+                self.bindings.note(
+                    "parameter \(self.bindings.count + 1) is in quotes or in a comment, where no parameter can be: leave the "
+                        + "quotes out")
+            }
+            self.sql.append("?")
+        }
 
         /// A parameter.
         public mutating func appendInterpolation(_ value: some DqliteEncodable) {
-            self.sql.append("?")
-            value.encode(into: &self.bindings)
+            self.appendParameter()
+            self.bindings.append(value)
         }
 
         /// A parameter; nil is NULL.
         public mutating func appendInterpolation(_ value: (some DqliteEncodable)?) {
-            self.sql.append("?")
+            self.appendParameter()
             self.bindings.append(value)
         }
 
         /// SQL as it is: for names of tables and columns, which cannot be parameters.
-        public mutating func appendInterpolation(unescaped sql: String) { self.sql.append(sql) }
+        public mutating func appendInterpolation(unescaped sql: String) {
+            self.sql.append(sql)
+            self.scanner.scan(sql)
+        }
     }
 }

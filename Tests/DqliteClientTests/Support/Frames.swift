@@ -45,6 +45,7 @@ struct ReceivedRequest: Sendable {
     var sessionID: UInt64
     var window: UInt64
     var timeoutMilliseconds: UInt64
+    var isInTransaction = false
     var body: Request.Body
 }
 
@@ -71,7 +72,8 @@ func takeRequests(from buffer: inout ByteBuffer, encoding: WireEncoding) throws 
             requests.append(
                 ReceivedRequest(
                     requestID: request.requestID, sessionID: request.sessionID, window: request.window,
-                    timeoutMilliseconds: request.timeoutMilliseconds, body: body))
+                    timeoutMilliseconds: request.timeoutMilliseconds, isInTransaction: request.inTransaction,
+                    body: body))
         }
     }
     return requests

@@ -14,6 +14,7 @@ enum Decision: Hashable {
     case answer(UInt64)
     case part(UInt64, isLast: Bool)
     case fail(UInt64, DqliteError.Code, DqliteError.Outcome)
+    case late
     case close
 }
 
@@ -33,12 +34,18 @@ struct MachineScript<Machine: ConnectionStateMachine> {
 
     mutating func submit(
         _ id: UInt64, _ answer: ResponseCode, canBeInterrupted: Bool = true, mayWrite: Bool = true,
-        deadline: NIODeadline? = nil
+        deadline: NIODeadline? = nil, session: UInt64 = 0, sql: String? = nil, isInTransaction: Bool = false,
+        task: Int? = nil, reader: ReaderTask? = nil
     ) throws -> [Decision] {
         let request = OutgoingRequest(
             id: id, bytes: ByteBuffer(integer: id), answer: answer, canBeInterrupted: canBeInterrupted,
-            mayWrite: mayWrite, deadline: deadline)
+            mayWrite: mayWrite, deadline: deadline, sessionID: session, sql: sql, isInTransaction: isInTransaction,
+            task: task, reader: reader)
         return try self.run { machine, actions in machine.submit(request, actions: &actions) }
+    }
+
+    mutating func notSent(_ id: UInt64) throws -> [Decision] {
+        try self.run { machine, actions in machine.notSent(id, actions: &actions) }
     }
 
     mutating func takeBack(_ id: UInt64) throws -> [Decision] {
@@ -93,6 +100,9 @@ struct MachineScript<Machine: ConnectionStateMachine> {
                 self.lastPartSize = part.wireSize
                 return .part(id, isLast: isLast)
             case .fail(let id, let error): return .fail(id, error.code, error.outcome)
+            case .late(let answer, let receive):
+                receive(answer)
+                return .late
             case .close: return .close
             }
         }
