@@ -15,10 +15,10 @@ generate:
 	@scripts/generate
 	@scripts/generate-oracle
 
-# Refuses a schema that breaks what was released.
+# Refuses a schema that breaks what was released, or that renames or removes something of it.
 check-schema:
 	@scripts/install-dependencies protobuf
-	@scripts/check-schema
+	@scripts/check-schema --strict
 
 benchmark:
 	@scripts/install-dependencies sqlite protobuf

@@ -51,6 +51,7 @@ public let allMessages: [any WireMessage.Type] = [
     BatchRequest.self,
     Response.self,
     BlockedResponse.self,
+    BatchResult.self,
     BatchResponse.self,
     LogEntry.self,
     AppendEntries.self,

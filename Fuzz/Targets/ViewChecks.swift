@@ -26,13 +26,26 @@ func checkDqliteViews(
         let rows = try? decodeDqlite(RowsResponse.self, revision: revision, bytes).message
         let cursor = try? RowCursor(dqlite: bytes)
         try compare(rows, with: cursor, of: bytes, encoding: .dqlite)
-        if let rows { try compareEncoders(rows) }
+        if let rows {
+            try compareEncoders(rows)
+            try checkFailure(after: rows)
+        }
     } else if message == FailureResponse.self {
         let failure = try? FailureResponse(afterPartialRows: bytes)
         if let whole = try? decodeDqlite(FailureResponse.self, revision: revision, bytes), whole.read == bytes.count {
             guard failure == whole.message else { throw FuzzFinding("a clean Failure is taken for one after rows") }
         }
     }
+}
+
+/// A Failure behind rows that were not taken back is found, whatever the rows are.
+private func checkFailure(after rows: RowsResponse) throws {
+    // The code has zeros in it, as every code has: that is what tells the message from a text in a row.
+    let failure = FailureResponse(code: 5 << 8 | 10, message: "disk I/O error")
+    guard let body = try? rows.dqliteBytes(), let end = try? failure.dqliteBytes() else { return }
+    // What ends the rows is the last word.
+    let found = (body.dropLast(8) + end).withUnsafeBytes { try? FailureResponse(afterPartialRows: $0) }
+    guard found == failure else { throw FuzzFinding("a failure after rows is read as \(String(describing: found))") }
 }
 
 func checkProtobufViews(_ message: any ProtobufEncodable.Type, _ bytes: UnsafeRawBufferPointer) throws {

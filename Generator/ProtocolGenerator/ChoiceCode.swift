@@ -41,6 +41,17 @@ extension SwiftGenerator {
         writer.line("// MARK: The protobuf encoding")
         writer.line()
         self.choiceProtobuf(message, &writer)
+        writer.line()
+        self.protobufKeys(message, &writer)
+        writer.line()
+        writer.block("extension \(message.name)") { writer in
+            writer.documentation("Numbers of the types in the dqlite encoding.")
+            writer.block("public enum TypeCode") { writer in
+                for field in message.fields {
+                    writer.line("@inlinable public static var \(field.swiftName): UInt8 { \(field.number) }")
+                }
+            }
+        }
     }
 
     func choiceView(_ message: Message, _ writer: inout SourceWriter) {
@@ -222,8 +233,18 @@ extension SwiftGenerator {
         if view { writer.documentation("Reads the message up to the end of the reader.") }
         let unit = message.fields.first(where: \.isUnit)?.swiftName ?? ""
         writer.line("@inlinable @inline(__always)")
+        let isMerged = !view && self.isMerged(message)
         writer.block("public init(protobuf reader: inout ProtobufReader) throws(WireError)") { writer in
             writer.line("self = .\(unit)")
+            if isMerged { writer.line("try self.mergeProtobuf(from: &reader)") } else { decode(&writer) }
+        }
+        guard isMerged else { return }
+        writer.line()
+        writer.documentation("Reads another part of the message up to the end of the reader.")
+        writer.line("@inlinable @inline(__always)")
+        writer.block("mutating func mergeProtobuf(from reader: inout ProtobufReader) throws(WireError)") { decode(&$0) }
+
+        func decode(_ writer: inout SourceWriter) {
             writer.block("while let key = try reader.nextKey()") { writer in
                 writer.line("switch key {")
                 for field in message.fields {

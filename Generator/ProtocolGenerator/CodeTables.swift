@@ -57,11 +57,45 @@ extension SwiftGenerator {
             writer.line()
             writer.documentation("What is known of it; nil when the number is not.")
             writer.block("public var details: \(kind.description)?") { $0.line("Self.all.first { $0.code == self }") }
+            self.envelopeKeys(messages, kind, &writer)
         }
         writer.line()
         writer.block("extension \(kind.typeName): CustomStringConvertible") { writer in
             writer.line(
                 "public var description: String { self.details?.name ?? \"\(kind.typeName)(\\(self.rawValue))\" }")
+        }
+    }
+
+    /// Where the messages lie in their envelope.
+    private func envelopeKeys(
+        _ messages: [(message: Message, number: Int)], _ kind: CodeKind, _ writer: inout SourceWriter
+    ) {
+        guard let envelope = self.schema.message(kind.envelope) else { return }
+        let keys = messages.compactMap { message, _ -> (key: UInt32, member: String)? in
+            guard let field = envelope.fields.first(where: { $0.oneof != nil && $0.type == .message(message.name) }),
+                let member = self.member(of: message, in: kind)
+            else { return nil }
+            return (ProtobufField(field: field, message: envelope, schema: self.schema).key, member)
+        }
+        writer.line()
+        writer.documentation(
+            "What the field of \(kind.envelope) with that key holds, in the protobuf encoding; nil for others.")
+        writer.line("@inlinable")
+        writer.block("public init?(protobufKey: UInt32)") { writer in
+            writer.line("switch protobufKey {")
+            for (key, member) in keys { writer.line("case \(key): self = .\(member)") }
+            writer.line("default: return nil")
+            writer.line("}")
+        }
+        writer.line()
+        writer.documentation(
+            "Key of the field of \(kind.envelope) that holds it, in the protobuf encoding; nil when it is not known.")
+        writer.line("@inlinable")
+        writer.block("public var protobufKey: UInt32?") { writer in
+            writer.line("switch self {")
+            for (key, member) in keys { writer.line("case .\(member): \(key)") }
+            writer.line("default: nil")
+            writer.line("}")
         }
     }
 

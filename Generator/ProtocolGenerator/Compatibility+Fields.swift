@@ -35,6 +35,8 @@ extension Compatibility {
                 now.position, "\(was): it has a place in the dqlite encoding; keep it there, and say that it is unused")
         } else if !now.reservedNumbers.contains(where: { $0.contains(field.number) }) {
             self.breaksWire(now.position, "\(was) without `reserved \(field.number)`")
+        } else {
+            self.removal(now.position, was)
         }
     }
 

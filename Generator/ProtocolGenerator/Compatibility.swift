@@ -9,6 +9,8 @@ struct Compatibility {
             case breaksWire
             /// Only code that uses the generated types has to change.
             case breaksSource
+            /// Removed with `reserved`: nothing is misread, but peers that count on it get it no longer.
+            case removal
             /// New; the lock does not have it.
             case addition
         }
@@ -50,6 +52,13 @@ struct Compatibility {
             Finding(severity: .breaksSource, position: position, message: "\(message): this breaks source only"))
     }
 
+    mutating func removal(_ position: SourcePosition, _ message: String) {
+        self.findings.append(
+            Finding(
+                severity: .removal, position: position,
+                message: "\(message), reserved: no released peer may need it"))
+    }
+
     mutating func addition(_ position: SourcePosition, _ message: String) {
         self.findings.append(Finding(severity: .addition, position: position, message: message))
     }
@@ -83,11 +92,12 @@ struct Compatibility {
             }
             guard let same = now.cases.first(where: { $0.number == value.number }) else {
                 let isReserved = now.reservedNumbers.contains { $0.contains(value.number) }
-                if !isReserved, !now.cases.contains(where: { $0.name == value.name }) {
-                    self.breaksWire(
-                        now.position,
-                        "value \(value.number) of \(now.name) was \(value.name) in the lock, "
-                            + "is gone without `reserved \(value.number)`")
+                if now.cases.contains(where: { $0.name == value.name }) { continue }
+                let was = "value \(value.number) of \(now.name) was \(value.name) in the lock, is gone"
+                if isReserved {
+                    self.removal(now.position, was)
+                } else {
+                    self.breaksWire(now.position, "\(was) without `reserved \(value.number)`")
                 }
                 continue
             }
@@ -154,7 +164,12 @@ struct Compatibility {
             }
         if let envelope {
             let reserved = self.schema.message(envelope.name)?.reservedNumbers ?? []
-            if reserved.contains(where: { $0.contains(envelope.number) }) { return }
+            if reserved.contains(where: { $0.contains(envelope.number) }) {
+                self.removal(
+                    locked.position,
+                    "\(locked.name) (\(self.frame(of: locked))) is in the lock, is gone from the schema")
+                return
+            }
             self.breaksWire(
                 locked.position,
                 "\(locked.name) (\(self.frame(of: locked))) is in the lock, but no longer in the schema: "

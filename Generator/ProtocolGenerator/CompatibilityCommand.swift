@@ -8,7 +8,7 @@ struct CompatibilityCommand: ParsableCommand {
         abstract: "Refuses a schema that breaks what was released.",
         discussion: """
             Errors are what released peers would misread. Warnings are what only breaks the source of code that uses the generated \
-            types. Notes are what is new.
+            types, and what was removed and reserved. Notes are what is new.
 
             A field is known by its number, a message by its name. A field of another name and the same shape counts as renamed, \
             unless the old name lives on. So does a message that has the native number, the place or the shape of one that is gone.
@@ -19,7 +19,7 @@ struct CompatibilityCommand: ParsableCommand {
     @Option(help: "What was released.", completion: .file())
     var lock: String
 
-    @Flag(help: "Refuse also what only breaks source.")
+    @Flag(help: "Refuse also what only breaks source, and what was removed and reserved.")
     var strict = false
 
     func run() throws {
@@ -40,14 +40,14 @@ struct CompatibilityCommand: ParsableCommand {
             let kind =
                 switch finding.severity {
                 case .breaksWire: "error"
-                case .breaksSource: self.strict ? "error" : "warning"
+                case .breaksSource, .removal: self.strict ? "error" : "warning"
                 case .addition: "note"
                 }
             return "\(finding.position): \(kind): \(finding.message)\n"
         }
         FileHandle.standardError.write(Data(report.joined().utf8))
 
-        let errors = findings.count { $0.severity == .breaksWire || self.strict && $0.severity == .breaksSource }
+        let errors = findings.count { $0.severity == .breaksWire || self.strict && $0.severity != .addition }
         guard errors == 0 else {
             FileHandle.standardError.write(Data("\(self.lock): the schema breaks what was released\n".utf8))
             throw ExitCode.failure

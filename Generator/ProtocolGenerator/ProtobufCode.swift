@@ -108,8 +108,8 @@ struct ProtobufField {
     }
 
     private var innerChoice: Bool {
-        if case .message(let name) = self.field.type { return self.schema.message(name)?.isChoice == true }
-        return false
+        guard case .message(let name) = self.field.type, let message = self.schema.message(name) else { return false }
+        return message.isChoice && message.native != nil
     }
 
     // MARK: The field
@@ -188,7 +188,16 @@ struct ProtobufField {
     }
 
     /// A case of the switch over the keys.
-    func writeDecode(_ writer: inout SourceWriter) {
+    ///
+    /// - Parameter merging: Whether the message has been read before: then a constant that is there is checked at once.
+    func writeDecode(merging: Bool = false, _ writer: inout SourceWriter) {
+        if merging, let constant = self.field.native?.constant {
+            return self.writeCase(
+                [
+                    "let \(self.field.swiftName) = \(self.read(from: "reader"))",
+                    "guard \(self.field.swiftName) == \(constant.swiftLiteral) else { throw reader.error(.invalidValue) }",
+                ], &writer)
+        }
         let target = self.field.isConstant ? self.field.swiftName : self.name
         if self.isPacked {
             self.writeCase(
@@ -199,11 +208,12 @@ struct ProtobufField {
             // Whoever does not pack them is understood, too.
             self.writeCase(["\(target).append(\(self.read(from: "reader")))"], key: self.elementKey, &writer)
         } else if case .message(let type) = self.field.type {
-            let value = "try \(type)(protobuf: &element)"
             self.writeCase(
                 self.reserve + [
                     "var element = try reader.nested(\"\(type)\")",
-                    self.field.isRepeated ? "\(target).append(\(value))" : "\(target) = \(value)",
+                    self.field.isRepeated
+                        ? "\(target).append(try \(type)(protobuf: &element))"
+                        : "try \(target).mergeProtobuf(from: &element)",
                 ], &writer)
         } else if self.field.isRepeated {
             self.writeCase(self.reserve + ["\(target).append(\(self.read(from: "reader")))"], &writer)
@@ -273,33 +283,56 @@ extension SwiftGenerator {
         }
     }
 
+    /// Whether the message is the only one of its field, in a structure or in a oneof: then it may come in parts, which have to be
+    /// merged.
+    func isMerged(_ message: Message) -> Bool {
+        self.schema.messages.contains { outer in
+            outer.fields.contains { !$0.isRepeated && $0.type == .message(message.name) }
+        }
+    }
+
     private func protobufDecode(_ fields: [ProtobufField], _ message: Message, _ writer: inout SourceWriter) {
         let constants = fields.filter(\.field.isConstant)
+        let isMerged = self.isMerged(message)
         writer.line("@inlinable")
         writer.block("public init(protobuf reader: inout ProtobufReader) throws(WireError)") { writer in
             writer.line("self.init()")
+            if isMerged, constants.isEmpty { return writer.line("try self.mergeProtobuf(from: &reader)") }
             for field in constants {
                 writer.line("var \(field.field.swiftName): \(field.field.swiftType) = 0")
             }
-            guard !fields.isEmpty || !message.oneofs.isEmpty else {
-                writer.line("while let key = try reader.nextKey() { try reader.skip(key) }")
-                return
-            }
-            writer.block("while let key = try reader.nextKey()") { writer in
-                writer.line("switch key {")
-                for field in fields { field.writeDecode(&writer) }
-                if message.oneofs.isEmpty {
-                    writer.line("default: try reader.skip(key)")
-                } else {
-                    self.decodeOneofs(message, &writer)
-                }
-                writer.line("}")
-            }
+            self.decodeFields(fields, message, merging: false, &writer)
             for field in constants {
                 let constant = field.field.native?.constant ?? 0
                 let literal = constant.swiftLiteral
                 writer.short("guard \(field.field.swiftName) == \(literal) else", "throw reader.error(.invalidValue)")
             }
+        }
+        guard isMerged else { return }
+        writer.line()
+        writer.documentation("Reads another part of the message up to the end of the reader.")
+        writer.line("@inlinable")
+        writer.block("mutating func mergeProtobuf(from reader: inout ProtobufReader) throws(WireError)") { writer in
+            self.decodeFields(fields, message, merging: true, &writer)
+        }
+    }
+
+    private func decodeFields(
+        _ fields: [ProtobufField], _ message: Message, merging: Bool, _ writer: inout SourceWriter
+    ) {
+        guard !fields.isEmpty || !message.oneofs.isEmpty else {
+            writer.line("while let key = try reader.nextKey() { try reader.skip(key) }")
+            return
+        }
+        writer.block("while let key = try reader.nextKey()") { writer in
+            writer.line("switch key {")
+            for field in fields { field.writeDecode(merging: merging, &writer) }
+            if message.oneofs.isEmpty {
+                writer.line("default: try reader.skip(key)")
+            } else {
+                self.decodeOneofs(message, &writer)
+            }
+            writer.line("}")
         }
     }
 
@@ -308,12 +341,12 @@ extension SwiftGenerator {
         for (index, oneof) in message.oneofs.enumerated() {
             let name = Naming.property(oneof.name)
             let type = self.typeName(of: oneof)
+            let condition = "if let \(name) = try \(type)(protobuf: &reader, key: key, after: self.\(name)) {"
             writer.indented { writer in
-                let prefix = index == 0 ? "" : "} else "
                 if index > 0 {
-                    writer.replaceLastLine(with: "\(prefix)if let \(name) = try \(type)(protobuf: &reader, key: key) {")
+                    writer.replaceLastLine(with: "} else \(condition)")
                 } else {
-                    writer.line("if let \(name) = try \(type)(protobuf: &reader, key: key) {")
+                    writer.line(condition)
                 }
                 writer.line("    self.\(name) = \(name)")
                 writer.line("}")

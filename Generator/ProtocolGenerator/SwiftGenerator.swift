@@ -74,6 +74,24 @@ struct SwiftGenerator {
             writer.line()
             self.oneof(index, of: message, &writer)
         }
+        // Where hand-written code walks the fields.
+        if !message.oneofs.isEmpty || message.nativeFields.contains(where: { $0.native?.form == .rows }) {
+            writer.line()
+            self.protobufKeys(message, &writer)
+        }
+    }
+
+    /// The keys of the fields, for code that reads or writes them one by one.
+    func protobufKeys(_ message: Message, _ writer: inout SourceWriter) {
+        writer.block("extension \(message.name)") { writer in
+            writer.documentation("Keys of the fields in the protobuf encoding: number times 8 plus wire type.")
+            writer.block("public enum ProtobufKey") { writer in
+                for field in message.fields {
+                    let key = ProtobufField(field: field, message: message, schema: self.schema).key
+                    writer.line("@inlinable public static var \(field.swiftName): UInt32 { \(key) }")
+                }
+            }
+        }
     }
 
     /// What the message is, and its name.

@@ -102,8 +102,10 @@ extension Validation {
             }
             if place.trailing { trailing = trailing ?? field }
             self.checkForm(of: field, in: message)
+            self.checkRange(of: field, in: message)
             self.checkRevision(of: field, in: message, native)
             self.checkModifiers(of: field, in: message)
+            self.checkTrailing(field, in: message, native)
         }
         for (index, field) in fields.enumerated() {
             self.checkNeighbours(of: field, at: index, in: fields, of: message)
@@ -140,7 +142,6 @@ extension Validation {
         case .tuple, .rows:
             if self.message(of: field)?.isChoice != true { mismatch = "messages that are a choice, as Value is" }
         case .counted:
-            if isBytes, field.isText { mismatch = "messages, string, bytes that are not text, and integers" }
             if field.type == .scalar(.double) || field.type == .scalar(.int32) {
                 mismatch = "messages, string, bytes and integers"
             }
@@ -241,6 +242,39 @@ extension Validation {
         }
         if place.form != .array, !place.count.isEmpty {
             self.fail(field.nativePosition, "count is for ARRAY, not for \(place.form.name)")
+        }
+    }
+
+    /// Only the end of a frame tells whether a field is missing at the end: after a structure something else follows, slack
+    /// holds whatever a peer's memory held, and padding is no field.
+    private mutating func checkTrailing(_ field: Field, in message: Message, _ native: NativeMessage) {
+        guard field.native?.trailing == true else { return }
+        if native.frame == .plain {
+            self.fail(
+                field.nativePosition,
+                "a field of a plain structure cannot be trailing: what follows the structure would be read as \(field.name)"
+            )
+        } else if native.slack > 0 {
+            self.fail(
+                field.nativePosition,
+                "a field before slack cannot be trailing: what peers send there would be read as \(field.name)")
+        }
+        if native.padded {
+            self.fail(
+                field.nativePosition, "a field before padding cannot be trailing: \(field.name) would be read from it")
+        }
+    }
+
+    /// Values of an enumeration that do not fit into the place that a message has for them.
+    private mutating func checkRange(of field: Field, in message: Message) {
+        guard case .enumeration(let name) = field.type, let form = field.native?.form, let bits = form.bits, bits < 32,
+            let enumeration = self.schema.enumeration(name)
+        else { return }
+        for value in enumeration.cases where value.number >> bits != 0 {
+            self.fail(
+                value.position,
+                "\(value.name) is \(value.number), which does not fit into \(message.name).\(field.name): it is a \(form.name)"
+            )
         }
     }
 

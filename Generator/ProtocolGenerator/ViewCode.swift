@@ -5,7 +5,7 @@ extension SwiftGenerator {
         let fields = message.dqliteFields(in: self.schema)
         writer.documentation(
             "A ``\(message.name)`` whose text and parameters lie where they arrived: made without an allocation, and valid "
-                + "no longer than the memory that was read. Text is not checked to be UTF-8.")
+                + "no longer than the memory that was read. Text in parameters is not checked to be UTF-8.")
         writer.block("public struct \(message.name)View") { writer in
             for field in fields {
                 writer.documentation(field.field.comment)
@@ -22,6 +22,7 @@ extension SwiftGenerator {
                     let value =
                         switch field.native.form {
                         case .tuple: "try ParameterCursor(dqlite: &reader, revision: revision)"
+                        case .text where field.field.type == .scalar(.string): "try reader.utf8Bytes()"
                         case .text: "try reader.textBytes()"
                         case .blob: "try reader.blobBytes()"
                         default: field.decode("reader")
@@ -67,7 +68,8 @@ extension SwiftGenerator {
                         writer.line("    _ = try reader.bytes()")
                         writer.line("    \(name)Count &+= 1")
                     } else {
-                        let value = self.isBytes(field) ? "try reader.bytes()" : part.read(from: "reader")
+                        let bytes = "try reader.\(field.field.type == .scalar(.string) ? "utf8Bytes" : "bytes")()"
+                        let value = self.isBytes(field) ? bytes : part.read(from: "reader")
                         writer.line("case \(part.key): \(name) = \(value)")
                     }
                 }

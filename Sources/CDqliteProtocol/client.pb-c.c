@@ -2970,11 +2970,11 @@ static const ProtobufCFieldDescriptor dqlite__rows_response__field_descriptors[3
     "columns",
     1,
     PROTOBUF_C_LABEL_REPEATED,
-    PROTOBUF_C_TYPE_STRING,
+    PROTOBUF_C_TYPE_BYTES,
     offsetof(Dqlite__RowsResponse, n_columns),
     offsetof(Dqlite__RowsResponse, columns),
     NULL,
-    &protobuf_c_empty_string,
+    NULL,
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },

@@ -322,6 +322,51 @@ void   dqlite__blocked_response__free_unpacked
   assert(message->base.descriptor == &dqlite__blocked_response__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   dqlite__batch_result__init
+                     (Dqlite__BatchResult         *message)
+{
+  static const Dqlite__BatchResult init_value = DQLITE__BATCH_RESULT__INIT;
+  *message = init_value;
+}
+size_t dqlite__batch_result__get_packed_size
+                     (const Dqlite__BatchResult *message)
+{
+  assert(message->base.descriptor == &dqlite__batch_result__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t dqlite__batch_result__pack
+                     (const Dqlite__BatchResult *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &dqlite__batch_result__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t dqlite__batch_result__pack_to_buffer
+                     (const Dqlite__BatchResult *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &dqlite__batch_result__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Dqlite__BatchResult *
+       dqlite__batch_result__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Dqlite__BatchResult *)
+     protobuf_c_message_unpack (&dqlite__batch_result__descriptor,
+                                allocator, len, data);
+}
+void   dqlite__batch_result__free_unpacked
+                     (Dqlite__BatchResult *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &dqlite__batch_result__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   dqlite__batch_response__init
                      (Dqlite__BatchResponse         *message)
 {
@@ -367,7 +412,7 @@ void   dqlite__batch_response__free_unpacked
   assert(message->base.descriptor == &dqlite__batch_response__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor dqlite__request__field_descriptors[34] =
+static const ProtobufCFieldDescriptor dqlite__request__field_descriptors[35] =
 {
   {
     "request_id",
@@ -777,6 +822,18 @@ static const ProtobufCFieldDescriptor dqlite__request__field_descriptors[34] =
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "exactly_once_acknowledged",
+    276,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__Request, exactly_once_acknowledged),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned dqlite__request__field_indices_by_name[] = {
   26,   /* field[26] = add */
@@ -789,6 +846,7 @@ static const unsigned dqlite__request__field_indices_by_name[] = {
   25,   /* field[25] = connect */
   32,   /* field[32] = describe */
   29,   /* field[29] = dump */
+  34,   /* field[34] = exactly_once_acknowledged */
   8,   /* field[8] = exactly_once_sequence */
   7,   /* field[7] = exactly_once_session */
   19,   /* field[19] = exec */
@@ -814,11 +872,12 @@ static const unsigned dqlite__request__field_indices_by_name[] = {
   33,   /* field[33] = weight */
   3,   /* field[3] = window */
 };
-static const ProtobufCIntRange dqlite__request__number_ranges[2 + 1] =
+static const ProtobufCIntRange dqlite__request__number_ranges[3 + 1] =
 {
   { 1, 0 },
   { 20, 14 },
-  { 0, 34 }
+  { 276, 34 },
+  { 0, 35 }
 };
 const ProtobufCMessageDescriptor dqlite__request__descriptor =
 {
@@ -828,10 +887,10 @@ const ProtobufCMessageDescriptor dqlite__request__descriptor =
   "Dqlite__Request",
   "dqlite",
   sizeof(Dqlite__Request),
-  34,
+  35,
   dqlite__request__field_descriptors,
   dqlite__request__field_indices_by_name,
-  2,  dqlite__request__number_ranges,
+  3,  dqlite__request__number_ranges,
   (ProtobufCMessageInit) dqlite__request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -1266,6 +1325,70 @@ const ProtobufCMessageDescriptor dqlite__blocked_response__descriptor =
   (ProtobufCMessageInit) dqlite__blocked_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
+static const ProtobufCFieldDescriptor dqlite__batch_result__field_descriptors[3] =
+{
+  {
+    "result",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Dqlite__BatchResult, outcome_case),
+    offsetof(Dqlite__BatchResult, result),
+    &dqlite__result_response__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "rows",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Dqlite__BatchResult, outcome_case),
+    offsetof(Dqlite__BatchResult, rows),
+    &dqlite__rows_response__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "failure",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Dqlite__BatchResult, outcome_case),
+    offsetof(Dqlite__BatchResult, failure),
+    &dqlite__failure_response__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned dqlite__batch_result__field_indices_by_name[] = {
+  2,   /* field[2] = failure */
+  0,   /* field[0] = result */
+  1,   /* field[1] = rows */
+};
+static const ProtobufCIntRange dqlite__batch_result__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor dqlite__batch_result__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "dqlite.BatchResult",
+  "BatchResult",
+  "Dqlite__BatchResult",
+  "dqlite",
+  sizeof(Dqlite__BatchResult),
+  3,
+  dqlite__batch_result__field_descriptors,
+  dqlite__batch_result__field_indices_by_name,
+  1,  dqlite__batch_result__number_ranges,
+  (ProtobufCMessageInit) dqlite__batch_result__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
 static const ProtobufCFieldDescriptor dqlite__batch_response__field_descriptors[1] =
 {
   {
@@ -1275,7 +1398,7 @@ static const ProtobufCFieldDescriptor dqlite__batch_response__field_descriptors[
     PROTOBUF_C_TYPE_MESSAGE,
     offsetof(Dqlite__BatchResponse, n_results),
     offsetof(Dqlite__BatchResponse, results),
-    &dqlite__result_response__descriptor,
+    &dqlite__batch_result__descriptor,
     NULL,
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */

@@ -30,6 +30,7 @@ extension ByteBuffer {
         _ message: Message, code: UInt8, revision: UInt8, headerRevision: UInt8
     ) throws(WireEncodingError) {
         let size = try message.dqliteEncodedSize(revision: revision)
+        guard size % 8 == 0 else { throw WireEncodingError(.notWholeWords, field: Message.messageName) }
         guard size / 8 <= UInt32.max else { throw WireEncodingError(.messageTooLarge, field: "FrameHeader.bodyWords") }
         let header = FrameHeader(bodyWords: UInt32(size / 8), code: code, revision: headerRevision)
         self.writeWithUnsafeMutableBytes(minimumWritableBytes: FrameHeader.size + size) { memory in

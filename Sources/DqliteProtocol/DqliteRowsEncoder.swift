@@ -66,9 +66,9 @@ public struct DqliteRowsEncoder: RowsEncoder {
     }
 
     @inlinable @inline(__always)
-    mutating func type(_ code: UInt64) {
+    mutating func type(_ code: UInt8) {
         assert(self.column < self.columnCount)
-        self.codes |= code &<< UInt64((self.column & 15) &<< 2)
+        self.codes |= UInt64(code) &<< UInt64((self.column & 15) &<< 2)
         self.column &+= 1
         if self.column & 15 == 0 { self.storeTypes() }
     }
@@ -82,51 +82,51 @@ public struct DqliteRowsEncoder: RowsEncoder {
 
     @inlinable @inline(__always)
     public mutating func integer(_ value: Int64) {
-        self.type(1)
+        self.type(Value.TypeCode.integer)
         self.writer.word(UInt64(bitPattern: value))
     }
 
     @inlinable @inline(__always)
     public mutating func real(_ value: Double) {
-        self.type(2)
+        self.type(Value.TypeCode.real)
         self.writer.word(value.bitPattern)
     }
 
     @inlinable @inline(__always)
     public mutating func text(_ utf8: UnsafeRawBufferPointer) {
         assert(Self.canCarry(text: utf8))
-        self.type(3)
+        self.type(Value.TypeCode.text)
         self.writer.bytes(utf8, paddedTo: roundedUpToWord(utf8.count &+ 1))
     }
 
     @inlinable @inline(__always)
     public mutating func blob(_ bytes: UnsafeRawBufferPointer) {
-        self.type(4)
+        self.type(Value.TypeCode.blob)
         self.writer.blob(bytes)
     }
 
     @inlinable @inline(__always)
     public mutating func null() {
-        self.type(5)
+        self.type(Value.TypeCode.null)
         self.writer.word(0)
     }
 
     @inlinable @inline(__always)
     public mutating func unixTime(_ seconds: Int64) {
-        self.type(9)
+        self.type(Value.TypeCode.unixTime)
         self.writer.word(UInt64(bitPattern: seconds))
     }
 
     @inlinable @inline(__always)
     public mutating func iso8601(_ utf8: UnsafeRawBufferPointer) {
         assert(Self.canCarry(text: utf8))
-        self.type(10)
+        self.type(Value.TypeCode.iso8601)
         self.writer.bytes(utf8, paddedTo: roundedUpToWord(utf8.count &+ 1))
     }
 
     @inlinable @inline(__always)
     public mutating func boolean(_ value: Bool) {
-        self.type(11)
+        self.type(Value.TypeCode.boolean)
         self.writer.word(value ? 1 : 0)
     }
 

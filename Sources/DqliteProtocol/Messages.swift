@@ -18,3 +18,9 @@ public protocol ResponseMessage: DqliteEncodable, ProtobufEncodable {
 extension ResponseMessage {
     @inlinable public static var revisionIsInHeader: Bool { true }
 }
+
+extension Request {
+    /// Numbers of the fields that must not be ignored: a node that does not know one that is set runs nothing, and answers
+    /// Failure with the outcome "not committed". See schema/dqlite/envelope.proto.
+    @inlinable public static var criticalFields: ClosedRange<UInt32> { 15...19 }
+}

@@ -48,61 +48,61 @@ public struct ProtobufRowsEncoder: RowsEncoder {
 
     /// Keys and length of a value of which `size` bytes follow, less than 127.
     @inlinable @inline(__always)
-    mutating func value(_ key: UInt8, size: Int) {
+    mutating func value(_ key: UInt32, size: Int) {
         assert(self.column < self.columnCount)
         self.column &+= 1
         self.writer.byte(UInt8(RowsKey.values))
         self.writer.byte(UInt8(size &+ 1))
-        self.writer.byte(key)
+        self.writer.byte(UInt8(truncatingIfNeeded: key))
     }
 
     @inlinable @inline(__always)
-    mutating func bytes(_ key: UInt8, _ bytes: UnsafeRawBufferPointer) {
+    mutating func bytes(_ key: UInt32, _ bytes: UnsafeRawBufferPointer) {
         assert(self.column < self.columnCount)
         self.column &+= 1
         self.writer.byte(UInt8(RowsKey.values))
         self.writer.varint(UInt64(1 &+ lengthDelimitedSize(bytes.count)))
-        self.writer.byte(key)
+        self.writer.byte(UInt8(truncatingIfNeeded: key))
         self.writer.bytes(bytes)
     }
 
     @inlinable @inline(__always)
-    mutating func zigzag(_ key: UInt8, _ value: Int64) {
+    mutating func zigzag(_ key: UInt32, _ value: Int64) {
         let bits = zigzagged(value)
         self.value(key, size: varintSize(bits))
         self.writer.varint(bits)
     }
 
     @inlinable @inline(__always)
-    public mutating func integer(_ value: Int64) { self.zigzag(1 << 3 | 0, value) }
+    public mutating func integer(_ value: Int64) { self.zigzag(Value.ProtobufKey.integer, value) }
 
     @inlinable @inline(__always)
     public mutating func real(_ value: Double) {
-        self.value(2 << 3 | 1, size: 8)
+        self.value(Value.ProtobufKey.real, size: 8)
         self.writer.fixed64(value.bitPattern)
     }
 
     @inlinable @inline(__always)
-    public mutating func text(_ utf8: UnsafeRawBufferPointer) { self.bytes(3 << 3 | 2, utf8) }
+    public mutating func text(_ utf8: UnsafeRawBufferPointer) { self.bytes(Value.ProtobufKey.text, utf8) }
 
     @inlinable @inline(__always)
-    public mutating func blob(_ bytes: UnsafeRawBufferPointer) { self.bytes(4 << 3 | 2, bytes) }
+    public mutating func blob(_ bytes: UnsafeRawBufferPointer) { self.bytes(Value.ProtobufKey.blob, bytes) }
 
     @inlinable @inline(__always)
     public mutating func null() {
-        self.value(5 << 3 | 0, size: 1)
+        self.value(Value.ProtobufKey.null, size: 1)
         self.writer.byte(1)
     }
 
     @inlinable @inline(__always)
-    public mutating func unixTime(_ seconds: Int64) { self.zigzag(9 << 3 | 0, seconds) }
+    public mutating func unixTime(_ seconds: Int64) { self.zigzag(Value.ProtobufKey.unixTime, seconds) }
 
     @inlinable @inline(__always)
-    public mutating func iso8601(_ utf8: UnsafeRawBufferPointer) { self.bytes(10 << 3 | 2, utf8) }
+    public mutating func iso8601(_ utf8: UnsafeRawBufferPointer) { self.bytes(Value.ProtobufKey.iso8601, utf8) }
 
     @inlinable @inline(__always)
     public mutating func boolean(_ value: Bool) {
-        self.value(11 << 3 | 0, size: 1)
+        self.value(Value.ProtobufKey.boolean, size: 1)
         self.writer.byte(value ? 1 : 0)
     }
 

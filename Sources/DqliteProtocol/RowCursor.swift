@@ -191,10 +191,4 @@ public struct RowCursor {
     }
 }
 
-/// Keys of the fields of RowsResponse in the protobuf encoding.
-@usableFromInline
-enum RowsKey {
-    @inlinable static var columns: UInt32 { 1 << 3 | 2 }
-    @inlinable static var values: UInt32 { 2 << 3 | 2 }
-    @inlinable static var more: UInt32 { 3 << 3 | 0 }
-}
+@usableFromInline typealias RowsKey = RowsResponse.ProtobufKey

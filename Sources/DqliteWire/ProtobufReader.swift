@@ -112,6 +112,14 @@ public struct ProtobufReader {
         return string
     }
 
+    /// The bytes of a string preceded by its length. Refuses what is not UTF-8.
+    @inlinable
+    public mutating func utf8Bytes() throws(WireError) -> UnsafeRawBufferPointer {
+        let bytes = try self.bytes()
+        guard isUTF8(bytes) else { throw self.error(.invalidUTF8) }
+        return bytes
+    }
+
     /// A reader of the message that lies here, preceded by its length.
     @inlinable @inline(__always)
     public mutating func nested(_ message: StaticString) throws(WireError) -> ProtobufReader {

@@ -61,6 +61,8 @@ public struct WireEncodingError: Error, Hashable, Sendable, CustomStringConverti
         case countMismatch
         /// The body is 32 GiB or longer.
         case messageTooLarge
+        /// The body is no multiple of 8 bytes, which is what the header of a frame counts.
+        case notWholeWords
     }
 
     /// What is wrong.
@@ -80,6 +82,7 @@ public struct WireEncodingError: Error, Hashable, Sendable, CustomStringConverti
         case .tooManyParameters: "\(self.field) has more than 255 parameters: use revision 1"
         case .valueTooLarge: "\(self.field) does not fit into its place in the dqlite encoding"
         case .countMismatch: "\(self.field) has a number of values that contradicts the rest of the message"
+        case .notWholeWords: "\(self.field) does not end at a multiple of 8 bytes, which a frame has to"
         case .messageTooLarge: "\(self.field) makes the message longer than the dqlite encoding allows"
         }
     }

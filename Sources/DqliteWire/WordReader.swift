@@ -120,6 +120,14 @@ public struct WordReader {
         return UnsafeRawBufferPointer(start: self.position, count: count)
     }
 
+    /// The bytes of a text, without its NUL; passes over its padding. Refuses what is not UTF-8.
+    @inlinable
+    public mutating func utf8Bytes() throws(WireError) -> UnsafeRawBufferPointer {
+        let bytes = try self.textBytes()
+        guard isUTF8(bytes) else { throw self.error(.invalidUTF8) }
+        return bytes
+    }
+
     /// A text. Refuses what is not UTF-8.
     @inlinable
     public mutating func text() throws(WireError) -> String { try self.string(self.textBytes()) }
@@ -193,6 +201,19 @@ public struct WordReader {
 /// The next multiple of 8. `count` is at most `Int.max` less 7.
 @inlinable @inline(__always)
 public func roundedUpToWord(_ count: Int) -> Int { (count &+ 7) & ~7 }
+
+/// Whether the bytes are UTF-8. ASCII is passed over 8 bytes at a time, without building a string.
+@inlinable
+func isUTF8(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    var offset = 0
+    while offset &+ 8 <= bytes.count,
+        bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self) & 0x8080_8080_8080_8080 == 0
+    {
+        offset &+= 8
+    }
+    while offset < bytes.count, bytes[offset] < 0x80 { offset &+= 1 }
+    return offset == bytes.count || String(validatedUTF8: UnsafeRawBufferPointer(rebasing: bytes[offset...])) != nil
+}
 
 extension String {
     /// The text that the bytes are; nil when they are not UTF-8.

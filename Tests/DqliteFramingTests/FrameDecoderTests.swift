@@ -27,6 +27,20 @@ import Testing
         try verify(stream, expected) { DqliteFrameDecoder(maximumBodySize: 1024) }
     }
 
+    /// The header counts words: what is cut off would be the beginning of the next frame.
+    @Test func aBodyThatIsNotWholeWordsIsRefused() throws {
+        var buffer = ByteBuffer(bytes: [7])
+        for count in 1..<8 {
+            let files = FilesResponse(files: [File(name: "main", content: Array(repeating: 1, count: count))])
+            #expect(throws: WireEncodingError(.notWholeWords, field: "FilesResponse")) {
+                try buffer.writeDqliteResponse(files)
+            }
+        }
+        #expect(buffer == ByteBuffer(bytes: [7]), "nothing is appended")
+        try buffer.writeDqliteResponse(FilesResponse(files: [File(name: "main", content: [1, 2, 3, 4, 5, 6, 7, 8])]))
+        #expect(buffer.readableBytes == 1 + 8 + 8 + 8 + 8 + 8)
+    }
+
     @Test func cutsEnvelopesAtEverySplit() throws {
         var stream = ByteBuffer()
         var expected: [ByteBuffer] = []

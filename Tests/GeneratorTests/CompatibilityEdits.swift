@@ -29,15 +29,15 @@ extension CompatibilityTests {
                 + "is `string hint` (protobuf only): a number is used again"),
         SchemaEdit(
             what: "a number used again although the old field lives on", file: "envelope.proto",
-            edits: [(Self.sequence, "  uint64 exactly_once_sequence = 14;\n  // New.\n  uint64 priority = 9;")],
+            edits: [(Self.sequence, "  uint64 exactly_once_sequence = 18;\n  // New.\n  uint64 priority = 9;")],
             at: ("uint64 priority = 9", "9"),
             complaint: "field 9 of Request was `uint64 exactly_once_sequence` (protobuf only) in the lock, "
                 + "is `uint64 priority` (protobuf only): a number is used again"),
         SchemaEdit(
             what: "a changed number", file: "envelope.proto",
-            edits: [(Self.sequence, "  uint64 exactly_once_sequence = 14;")],
-            at: ("exactly_once_sequence = 14", "14"),
-            complaint: "`exactly_once_sequence` of Request was field 9 in the lock, is field 14"),
+            edits: [(Self.sequence, "  uint64 exactly_once_sequence = 18;")],
+            at: ("exactly_once_sequence = 18", "18"),
+            complaint: "`exactly_once_sequence` of Request was field 9 in the lock, is field 18"),
         SchemaEdit(
             what: "two fields that exchange their numbers",
             edits: [
@@ -402,7 +402,9 @@ extension CompatibilityTests {
             edits: [
                 ("  // Reserved for exactly-once writes: the number of the write in that session, from 1.\n", ""),
                 (Self.sequence, "  reserved 9;\n  reserved \"exactly_once_sequence\";"),
-            ], complaint: ""),
+            ],
+            complaint: "field 9 of Request was `uint64 exactly_once_sequence` (protobuf only) in the lock, is gone, "
+                + "reserved: no released peer may need it"),
         SchemaEdit(
             what: "a message of the protobuf encoding, with the field that held it", file: "envelope.proto",
             edits: [
@@ -413,11 +415,14 @@ extension CompatibilityTests {
                         + "  // Whether they are one transaction.\n  bool atomic = 2;\n}\n", ""
                 ),
                 ("  // What is asked. The", "  reserved 13;\n  // What is asked. The"),
-            ], complaint: ""),
+            ],
+            complaint: "field 13 of Request was `BatchRequest batch` (protobuf only) in the lock, is gone, reserved: "
+                + "no released peer may need it"),
         SchemaEdit(
             what: "a value of an enumeration, with reserved",
             edits: [("  // Receives nothing until it is promoted.\n  SERVER_ROLE_SPARE = 2;\n", "  reserved 2;\n")],
-            complaint: ""),
+            complaint: "value 2 of ServerRole was SERVER_ROLE_SPARE in the lock, is gone, reserved: "
+                + "no released peer may need it"),
         SchemaEdit(
             what: "another comment", edits: [("// Opens a database on", "// Opens the database on")], complaint: ""),
     ]

@@ -54,10 +54,27 @@ struct SchemaEdit: CustomTestStringConvertible, Sendable {
     @Test(arguments: renames) func aRenameBreaksSourceOnly(edit: SchemaEdit) throws {
         try Self.check(edit, .breaksSource)
     }
+    /// A trailing field where released peers send something else, or where its readers cannot see the end.
+    @Test(arguments: [
+        ("storage.proto", "  uint64 synced = 6 [(schema.native) = { form: WORD }];", 7),
+        ("command.proto", "  uint64 wal_size = 3 [(schema.native) = { form: WORD }];", 4),
+        ("raft.proto", "  repeated LogEntry entries = 5 [(schema.native) = { form: COUNTED }];", 6),
+        ("raft.proto", "  repeated RaftServer servers = 2 [(schema.native) = { form: COUNTED }];", 3),
+    ])
+    func aTrailingFieldThatIsNotAtAnEndIsRefused(file: String, last: String, number: Int) throws {
+        let copy = try SchemaCopy()
+        let field = "  uint64 extra = \(number) [(schema.native) = { form: WORD, trailing: true }];"
+        try copy.replace(last, with: "\(last)\n  // New.\n\(field)", in: file)
+        let errors = #expect(throws: SchemaErrors.self) { try copy.schema() }
+        #expect(errors?.errors.contains { $0.message.contains("cannot be trailing") } == true)
+    }
     @Test(arguments: additions) func anAdditionIsFine(edit: SchemaEdit) throws { try Self.check(edit, .addition) }
     @Test(arguments: retirements) func whatIsRetiredProperlyIsFine(edit: SchemaEdit) throws {
         let (_, findings) = try Self.findings(after: edit)
         #expect(!findings.contains { $0.severity == .breaksWire }, "\(findings.map(\.message))")
+        // It is fine, but not silent: whoever needs what is gone gets it no longer.
+        #expect(findings.contains { $0.severity == .removal && $0.message == edit.complaint } || edit.complaint.isEmpty)
+        if edit.complaint.isEmpty { #expect(findings.isEmpty, "\(findings.map(\.message))") }
     }
 
     // MARK: What one edit cannot show
@@ -119,7 +136,14 @@ struct SchemaEdit: CustomTestStringConvertible, Sendable {
     }
 
     @Test func aRequestThatIsReservedInItsEnvelopeIsRetired() throws {
-        #expect(try self.findingsWithoutWeight(oneof: "", above: "  reserved 39;\n") == [])
+        let findings = try self.findingsWithoutWeight(oneof: "", above: "  reserved 39;\n")
+        #expect(findings.allSatisfy { $0.severity == .removal })
+        #expect(
+            findings.map(\.message).sorted() == [
+                "WeightRequest (request 19) is in the lock, is gone from the schema, reserved: no released peer may need it",
+                "field 39 of Request was `WeightRequest weight` (protobuf only) in the lock, is gone, reserved: "
+                    + "no released peer may need it",
+            ])
     }
 
     @Test func aRequestOfAnotherNumberBreaksTheWire() throws {

@@ -40,6 +40,30 @@ import Testing
         #expect(throws: WireError.self) { try decode(Array(bytes.dropLast()) + [3], Numbers.self) }
     }
 
+    /// Of a message that occurs twice the parts are merged, as protobuf has it, also inside a oneof; another member of the
+    /// oneof ends that.
+    @Test func messagesThatOccurTwiceAreMerged() throws {
+        let split: [UInt8] = [106, 2, 8, 1, 106, 2, 16, 6]
+        #expect(try decode(split, Scalars.self) == Scalars(point: Point(x: 1, y: 3)))
+        let point: [UInt8] = [10, 2, 8, 1, 10, 2, 16, 6]
+        #expect(try decode(point, Either.self) == Either(left: .point(Point(x: 1, y: 3))))
+        let interrupted: [UInt8] = [10, 2, 8, 1, 18, 0, 10, 2, 16, 6]
+        #expect(try decode(interrupted, Either.self) == Either(left: .point(Point(x: 0, y: 3))))
+        // Of numbers the last one counts, lists grow, and the constants may be missing in the second part.
+        let numbers = Numbers(double: 1, wide: 7).protobufBytes()
+        let twice = [26, UInt8(numbers.count)] + numbers + [26, 2, 16, 9]
+        #expect(try decode(twice, Either.self) == Either(rightSide: .numbers(Numbers(double: 1, wide: 9))))
+        let wrong = [26, UInt8(numbers.count)] + numbers + [26, 2, 64, 9]
+        #expect(throws: WireError.self) { try decode(wrong, Either.self) }
+    }
+
+    @Test func keysAreWhatIsWritten() {
+        #expect(Scalars(double: 1).protobufBytes().first == 9)
+        #expect(Either.ProtobufKey.point == 10)
+        #expect(Either.ProtobufKey.values == 34)
+        #expect(Little.ProtobufKey.number == 16)
+    }
+
     @Test func oneofsRoundTrip() throws {
         try expectRoundTrip(Either())
         try expectRoundTrip(Either(values: [.number(7), .nothing, .small(9)], left: .point(Point(x: 1))))
@@ -90,18 +114,24 @@ import Testing
     func listsAreCounted(_ revision: UInt8) throws {
         let counted = Counted(
             point: Point(x: -1, y: revision == 0 ? 0 : -2), texts: ["a", ""], blobs: [[1], []], numbers: [.max],
-            integers: [.min], colors: [.skyBlue], points: [Point(x: 3)], valueCount: 2, values: [8, 9], extra: 10,
-            note: "n")
+            integers: [.min], colors: [.skyBlue], points: [Point(x: 3)], valueCount: 2, values: [8, 9],
+            byteTexts: ["ü", "x"])
         let bytes = try counted.dqliteBytes(revision: revision)
         #expect(try decode(dqlite: bytes, Counted.self, revision: revision) == counted)
         #expect(Counted.highestRevision == 1)
-        // Without the note, and without both fields that may be left out.
-        var shorter = counted
-        shorter.note = ""
-        #expect(try decode(dqlite: bytes.dropLast(8), Counted.self, revision: revision) == shorter)
-        shorter.extra = 0
-        #expect(try decode(dqlite: bytes.dropLast(16), Counted.self, revision: revision) == shorter)
         #expect(throws: WireEncodingError.self) { try Counted(valueCount: 1).dqliteBytes() }
+        #expect(throws: WireEncodingError.self) { try Counted(byteTexts: ["\0"]).dqliteBytes() }
+    }
+
+    @Test func whatIsMissingAtTheEndIsEmpty() throws {
+        var command = GrowCommand(first: 1, extra: 2, note: "n")
+        let bytes = try command.dqliteBytes()
+        #expect(try decode(dqlite: bytes, GrowCommand.self) == command)
+        command.note = ""
+        #expect(try decode(dqlite: bytes.dropLast(8), GrowCommand.self) == command)
+        command.extra = 0
+        #expect(try decode(dqlite: bytes.dropLast(16), GrowCommand.self) == command)
+        #expect(throws: WireError.self) { try decode(dqlite: bytes.dropLast(24), GrowCommand.self) }
     }
 
     @Test func payloadsFollowTheHeader() throws {
@@ -111,11 +141,11 @@ import Testing
         #expect(bytes[8] == 4 + 8 + 2 * 16 + 8 + 16)
         #expect(bytes.suffix(5) == [1, 2, 4, 6, 7])
         #expect(try decode(dqlite: bytes, Parcel.self) == parcel)
-        // A header without what old nodes leave out, and without the slack.
+        // A header without the slack.
         var shorter = bytes
-        shorter.removeSubrange((16 + 44)..<(16 + 68))
-        shorter[8] = 44
-        #expect(try decode(dqlite: shorter, Parcel.self) == Parcel(first: parcel.first, pieces: parcel.pieces))
+        shorter.removeSubrange((16 + 52)..<(16 + 68))
+        shorter[8] = 52
+        #expect(try decode(dqlite: shorter, Parcel.self) == parcel)
         let piece = parcel.pieces[1]
         #expect(try decode(dqlite: try piece.dqliteBytes(), Piece.self) == piece)
     }

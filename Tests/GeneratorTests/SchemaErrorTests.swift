@@ -25,7 +25,7 @@ import Testing
         }
     }
 
-    @Test(arguments: Self.names + Self.features + Self.forms + Self.places + Self.frames)
+    @Test(arguments: Self.names + Self.features + Self.forms + Self.places + Self.frames + Self.ends)
     func isReported(_ mistake: Mistake) throws {
         #expect(try SchemaFixture(mistake.schema).errors().contains("schema/dqlite/test.proto:\(mistake.error)"))
     }
@@ -55,6 +55,32 @@ import Testing
         Mistake(
             "a field that looks like a type", Self.message("// A.\nuint64 Name = 1;"),
             "9:8: error: Name is not a name of a field: write it like database_id"),
+    ]
+
+    /// Where a field cannot be missing at the end.
+    static let ends = [
+        Mistake(
+            "a trailing field of a plain structure",
+            Self.message("\(Self.numbered)[(schema.native) = { form: WORD, trailing: true }];"),
+            "9:15: error: a field of a plain structure cannot be trailing: what follows the structure would be read as a"
+        ),
+        Mistake(
+            "a trailing field before slack",
+            Self.message(
+                "\(Self.numbered)[(schema.native) = { form: WORD, trailing: true }];",
+                "option (schema.native_message) = { raft: 1, slack: 8 };"),
+            "9:15: error: a field before slack cannot be trailing: what peers send there would be read as a"),
+        Mistake(
+            "a trailing field before padding",
+            Self.message(
+                "\(Self.numbered)[(schema.native) = { form: WORD, trailing: true }];",
+                "option (schema.native_message) = { raft: 1, padded: true };"),
+            "9:15: error: a field before padding cannot be trailing: a would be read from it"),
+        Mistake(
+            "a value that does not fit into the place of its enumeration",
+            Self.message("// A.\nE a = 1 [(schema.native) = { form: BYTE }];")
+                + "\n// E.\nenum E {\n// A.\nE_A = 0;\n// B.\nE_B = 256;\n}",
+            "16:1: error: E_B is 256, which does not fit into M.a: it is a BYTE"),
     ]
 
     static let features = [

@@ -105,6 +105,21 @@ import Testing
         #expect(strict.output.contains("\(position): error: field 3 of OpenRequest"), "\(strict.output)")
     }
 
+    /// A rename can hide that a number is used again, and what is removed may be needed: review sees both in the lock.
+    @Test func whatLandsIsCheckedStrictly() throws {
+        let result = try Checkout.run(["make", "-n", "check-schema"], in: Checkout.root)
+        #expect(result.output.contains("scripts/check-schema --strict"), "\(result.output)")
+        let copy = try self.recordedCopy()
+        try copy.replace("  uint64 timeout_ms = 3;", with: "  reserved 3;", in: "envelope.proto")
+        try copy.replace(
+            "  // Time after which the client no longer wants the answer, in milliseconds from the arrival of the request. Zero: no limit.\n",
+            with: "", in: "envelope.proto")
+        let lenient = try self.check(copy)
+        #expect(lenient.status == 0)
+        #expect(lenient.output.contains("warning: field 3 of Request was `uint64 timeout_ms`"), "\(lenient.output)")
+        #expect(try self.check(copy, "--strict").status == 1)
+    }
+
     @Test func aMistakeIsReportedWithItsPlace() throws {
         let copy = try SchemaCopy()
         try copy.replace(

@@ -29,9 +29,18 @@ func expectResponse<Message: ResponseMessage & Equatable>(
     let bytes = try Fixtures.frame(frame)
     let body = try bytes[8...].withUnsafeBytes { (memory) throws in
         var reader = WordReader(memory, message: "Response")
-        return try Response.Body(dqlite: &reader, code: bytes[4], revision: revision)
+        return try Response.Body(
+            dqlite: &reader, code: bytes[4], revision: bytes[5],
+            askedRevision: Message.revisionIsInHeader ? nil : revision)
     }
     #expect(body?.code == Message.code)
+    // A revision that the header does not say is not guessed.
+    guard !Message.revisionIsInHeader else { return }
+    let guess = try bytes[8...].withUnsafeBytes { (memory) throws in
+        var reader = WordReader(memory, message: "Response")
+        return try Response.Body(dqlite: &reader, code: bytes[4], revision: bytes[5])
+    }
+    #expect(guess == nil)
 }
 
 private func expectFrame<Message: DqliteEncodable & Equatable>(

@@ -51,6 +51,17 @@ struct MessageFactory {
     /// Names of all messages of the schema.
     var names: [String] { self.oracleNames }
 
+    /// Numbers of the fields of a message, those of its oneofs only if wanted.
+    func numbers(of name: String, oneofs: Bool) -> Set<Int32> {
+        Set(self.messages[".dqlite.\(name)"]!.field.filter { oneofs || !$0.hasOneofIndex }.map(\.number))
+    }
+
+    /// Numbers of the fields that hold one message.
+    func singleMessages(of name: String) -> Set<UInt32> {
+        let fields = self.messages[".dqlite.\(name)"]!.field.filter { $0.type == .message && $0.label != .repeated }
+        return Set(fields.map { UInt32($0.number) })
+    }
+
     /// The bytes of a message.
     func bytes(of name: String, _ content: Content, using random: inout SeededGenerator) -> [UInt8] {
         self.encode(type: ".dqlite.\(name)", content, turn: 0, using: &random)

@@ -145,6 +145,9 @@ public let oracleMessages: [OracleMessage] = [
     OracleMessage("BlockedResponse", Dqlite_BlockedResponse.self) {
         UnsafeMutableRawPointer(dqlite__blocked_response__unpack(nil, $0, $1))
     },
+    OracleMessage("BatchResult", Dqlite_BatchResult.self) {
+        UnsafeMutableRawPointer(dqlite__batch_result__unpack(nil, $0, $1))
+    },
     OracleMessage("BatchResponse", Dqlite_BatchResponse.self) {
         UnsafeMutableRawPointer(dqlite__batch_response__unpack(nil, $0, $1))
     },

@@ -615,13 +615,17 @@ public nonisolated struct Dqlite_ResultResponse: Sendable {
 
 /// A part of a result. On the dqlite encoding every part repeats the names of the columns; on the protobuf encoding only
 /// the first part has them.
+///
+/// A row is never split, so it has to fit into the longest message that there is: 64 MiB, unless a node is configured to less. A longer
+/// row is answered with Failure 18, although SQLite could store it.
 public nonisolated struct Dqlite_RowsResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// Names of the columns. (SQLite's limit is 2000 unless compiled otherwise.)
-  public var columns: [String] = []
+  /// Names of the columns, as SQLite stores them: UTF-8 by convention, not checked. (SQLite's limit is 2000 names unless compiled
+  /// otherwise.)
+  public var columns: [Data] = []
 
   /// Row after row, each with one value per column.
   public var values: [Dqlite_Value] = []
@@ -665,13 +669,15 @@ public nonisolated struct Dqlite_File: Sendable {
   public init() {}
 }
 
-/// Answers Dump: the database with everything committed folded in, and an empty file named like its WAL.
+/// Answers Dump: the database with everything committed folded in, and an empty file named like its WAL. On the protobuf
+/// encoding it is one answer today, outside of flow control; it may come in several, which `more` of the envelope tells: then a file
+/// that is called like the last one before goes on where that ended.
 public nonisolated struct Dqlite_FilesResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// Two files.
+  /// Two files, or a part of them.
   public var files: [Dqlite_File] = []
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -1713,7 +1719,7 @@ nonisolated extension Dqlite_RowsResponse: SwiftProtobuf.Message, SwiftProtobuf.
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeRepeatedStringField(value: &self.columns) }()
+      case 1: try { try decoder.decodeRepeatedBytesField(value: &self.columns) }()
       case 2: try { try decoder.decodeRepeatedMessageField(value: &self.values) }()
       case 3: try { try decoder.decodeSingularBoolField(value: &self.more) }()
       default: break
@@ -1723,7 +1729,7 @@ nonisolated extension Dqlite_RowsResponse: SwiftProtobuf.Message, SwiftProtobuf.
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
     if !self.columns.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.columns, fieldNumber: 1)
+      try visitor.visitRepeatedBytesField(value: self.columns, fieldNumber: 1)
     }
     if !self.values.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.values, fieldNumber: 2)

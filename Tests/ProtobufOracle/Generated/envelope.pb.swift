@@ -12,15 +12,28 @@
 ///
 /// A client that wants it opens the connection with the 8 bytes "dqlitep1" instead of dqlite's handshake word; nothing
 /// answers them. From then on each side sends envelopes, each preceded by its length in bytes as a varint: Request from the client,
-/// Response from the node. A length above 64 MiB closes the connection.
+/// Response from the node. A length above 64 MiB closes the connection. A row is never split, so 64 MiB, less some bytes for what
+/// is around it, is also the longest row: a longer one is answered with Failure 18. Clients look at the size of a request before
+/// they send it.
 ///
-/// Every request gets exactly one last answer: a response that is not Blocked and not a Rows response with `more`. Answers
-/// to different sessions come in any order; requests of one session run, and are answered, in the order in which they
+/// Every request but Cancel and Grant gets exactly one last answer: a response that is not Blocked, is no Rows response with `more`,
+/// and does not set `more` in its own envelope. Readers look at all three, also for answers that come as one today: Files, and
+/// kinds that they do not know. Answers to different sessions come in any order; requests of one session run, and are answered, in the order in which they
 /// came. Session 0 has no state: its requests do not wait for one another, each is a transaction of its own, and what
 /// would leave something behind on a connection (BEGIN, Prepare, TEMP objects, PRAGMA setters) is refused.
 ///
-/// A request that a node does not know, and a field that asks for what a node cannot do, are answered with Failure; unknown
-/// fields are ignored.
+/// A request that a node does not know, and a field that asks for what a node cannot do, are answered with Failure. Unknown fields
+/// are ignored, except those with the numbers 15 to 19 of Request: they are critical. A node that does not know one that is set,
+/// whatever its type, runs nothing and answers Failure 1005 with the outcome "not committed". So whatever must not be ignored can
+/// still be added there.
+///
+/// A message that occurs twice, also as the body of an envelope, is merged, as everywhere in protobuf.
+///
+/// Exactly-once writes are reserved. A client registers a session for them (request field 276), renews it before it expires (277),
+/// and says in `exactly_once_acknowledged` which results the node may forget. A node that has no such sessions answers Failure
+/// with the outcome "not committed", and nothing was run. A node that has them, but does not know this one, or no longer, answers
+/// Failure with the outcome "unknown": it may have run the write before it forgot the session. The numbers 276 to 299 of Request
+/// and of Response are kept for this; those from 20 to 275 belong to the dqlite encoding.
 ///
 /// A client that does not keep to this (a request id that is zero or in use, bytes that are no envelope) gets a Failure with the
 /// request id zero, which belongs to no request, and the node closes the connection.
@@ -117,8 +130,8 @@ public nonisolated struct Dqlite_Request: Sendable {
   /// for nodes that do not announce a commit index in their results.
   public var minimumCommitIndex: UInt64 = 0
 
-  /// Reserved for exactly-once writes: the session registered for them. A node that cannot honour it answers Failure with
-  /// the outcome "not committed".
+  /// Reserved for exactly-once writes: the session registered for them. A node that has no such sessions answers Failure with
+  /// the outcome "not committed"; one that has them, but not (or no longer) this one, with the outcome "unknown".
   public var exactlyOnceSession: UInt64 = 0
 
   /// Reserved for exactly-once writes: the number of the write in that session, from 1.
@@ -127,6 +140,10 @@ public nonisolated struct Dqlite_Request: Sendable {
   /// The request belongs to a transaction that its session has opened. When none is open any more it is refused with Failure
   /// 516 and the outcome "not committed", instead of being run, and committed, by itself.
   public var inTransaction: Bool = false
+
+  /// Reserved for exactly-once writes: the client has the results of all writes of that session up to this number, so the node may
+  /// forget them. Zero: of none.
+  public var exactlyOnceAcknowledged: UInt64 = 0
 
   /// What is asked. The fields from 20 on are the requests of the dqlite encoding, by their number there plus 20.
   public var body: Dqlite_Request.OneOf_Body? = nil
@@ -437,8 +454,8 @@ public nonisolated struct Dqlite_Response: Sendable {
   /// that do not replicate.
   public var commitIndex: UInt64 = 0
 
-  /// Another answer to the request follows. Rows and Blocked say so themselves and do not set it; it is for kinds of answers
-  /// that come later, so that a client which does not know them still knows when a request has ended.
+  /// Another answer to the request follows. Rows and Blocked say so themselves and do not set it; it is for Files in several parts
+  /// and for kinds of answers that come later, so that a client which does not know them still knows when a request has ended.
   public var more: Bool = false
 
   /// The answer. The fields from 20 on are the responses of the dqlite encoding, by their number there plus 20.
@@ -576,7 +593,7 @@ public nonisolated struct Dqlite_Response: Sendable {
 }
 
 /// Says that the next part of a result is larger than what is left of the window: without a grant nothing more comes. A row
-/// is never split.
+/// is never split, and never longer than an envelope may be.
 public nonisolated struct Dqlite_BlockedResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -590,14 +607,66 @@ public nonisolated struct Dqlite_BlockedResponse: Sendable {
   public init() {}
 }
 
-/// Reserved: the results of a batch.
+/// Reserved: what became of one statement of a batch. One of which no field is set was not run.
+public nonisolated struct Dqlite_BatchResult: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// What became of it.
+  public var outcome: Dqlite_BatchResult.OneOf_Outcome? = nil
+
+  /// It ran and returned no rows.
+  public var result: Dqlite_ResultResponse {
+    get {
+      if case .result(let v)? = outcome {return v}
+      return Dqlite_ResultResponse()
+    }
+    set {outcome = .result(newValue)}
+  }
+
+  /// Its rows. With `more` the next result of the batch is another part of them.
+  public var rows: Dqlite_RowsResponse {
+    get {
+      if case .rows(let v)? = outcome {return v}
+      return Dqlite_RowsResponse()
+    }
+    set {outcome = .rows(newValue)}
+  }
+
+  /// It failed, with what became of it.
+  public var failure: Dqlite_FailureResponse {
+    get {
+      if case .failure(let v)? = outcome {return v}
+      return Dqlite_FailureResponse()
+    }
+    set {outcome = .failure(newValue)}
+  }
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  /// What became of it.
+  public nonisolated enum OneOf_Outcome: Equatable, Sendable {
+    /// It ran and returned no rows.
+    case result(Dqlite_ResultResponse)
+    /// Its rows. With `more` the next result of the batch is another part of them.
+    case rows(Dqlite_RowsResponse)
+    /// It failed, with what became of it.
+    case failure(Dqlite_FailureResponse)
+
+  }
+
+  public init() {}
+}
+
+/// Reserved: the results of a batch, in one answer or, with `more` of the envelope, in several.
 public nonisolated struct Dqlite_BatchResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// One per statement that ran.
-  public var results: [Dqlite_ResultResponse] = []
+  /// In the order of the statements.
+  public var results: [Dqlite_BatchResult] = []
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -614,7 +683,7 @@ nonisolated extension Dqlite_ReadConsistency: SwiftProtobuf._ProtoNameProviding 
 
 nonisolated extension Dqlite_Request: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Request"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{3}session_id\0\u{3}timeout_ms\0\u{1}window\0\u{3}read_consistency\0\u{3}maximum_staleness_ms\0\u{3}minimum_commit_index\0\u{3}exactly_once_session\0\u{3}exactly_once_sequence\0\u{1}cancel\0\u{1}grant\0\u{3}close_session\0\u{1}batch\0\u{3}in_transaction\0\u{2}\u{6}leader\0\u{1}client\0\u{1}heartbeat\0\u{1}open\0\u{1}prepare\0\u{1}exec\0\u{1}query\0\u{1}finalize\0\u{3}exec_sql\0\u{3}query_sql\0\u{1}interrupt\0\u{1}connect\0\u{1}add\0\u{1}assign\0\u{1}remove\0\u{1}dump\0\u{1}cluster\0\u{1}transfer\0\u{1}describe\0\u{1}weight\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{3}session_id\0\u{3}timeout_ms\0\u{1}window\0\u{3}read_consistency\0\u{3}maximum_staleness_ms\0\u{3}minimum_commit_index\0\u{3}exactly_once_session\0\u{3}exactly_once_sequence\0\u{1}cancel\0\u{1}grant\0\u{3}close_session\0\u{1}batch\0\u{3}in_transaction\0\u{2}\u{6}leader\0\u{1}client\0\u{1}heartbeat\0\u{1}open\0\u{1}prepare\0\u{1}exec\0\u{1}query\0\u{1}finalize\0\u{3}exec_sql\0\u{3}query_sql\0\u{1}interrupt\0\u{1}connect\0\u{1}add\0\u{1}assign\0\u{1}remove\0\u{1}dump\0\u{1}cluster\0\u{1}transfer\0\u{1}describe\0\u{1}weight\0\u{4}m\u{3}exactly_once_acknowledged\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -944,6 +1013,7 @@ nonisolated extension Dqlite_Request: SwiftProtobuf.Message, SwiftProtobuf._Mess
           self.body = .weight(v)
         }
       }()
+      case 276: try { try decoder.decodeSingularUInt64Field(value: &self.exactlyOnceAcknowledged) }()
       default: break
       }
     }
@@ -1086,6 +1156,9 @@ nonisolated extension Dqlite_Request: SwiftProtobuf.Message, SwiftProtobuf._Mess
     }()
     default: break
     }
+    if self.exactlyOnceAcknowledged != 0 {
+      try visitor.visitSingularUInt64Field(value: self.exactlyOnceAcknowledged, fieldNumber: 276)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1100,6 +1173,7 @@ nonisolated extension Dqlite_Request: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if lhs.exactlyOnceSession != rhs.exactlyOnceSession {return false}
     if lhs.exactlyOnceSequence != rhs.exactlyOnceSequence {return false}
     if lhs.inTransaction != rhs.inTransaction {return false}
+    if lhs.exactlyOnceAcknowledged != rhs.exactlyOnceAcknowledged {return false}
     if lhs.body != rhs.body {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
@@ -1519,6 +1593,90 @@ nonisolated extension Dqlite_BlockedResponse: SwiftProtobuf.Message, SwiftProtob
 
   public static func ==(lhs: Dqlite_BlockedResponse, rhs: Dqlite_BlockedResponse) -> Bool {
     if lhs.bytesNeeded != rhs.bytesNeeded {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dqlite_BatchResult: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".BatchResult"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}result\0\u{1}rows\0\u{1}failure\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: Dqlite_ResultResponse?
+        var hadOneofValue = false
+        if let current = self.outcome {
+          hadOneofValue = true
+          if case .result(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.outcome = .result(v)
+        }
+      }()
+      case 2: try {
+        var v: Dqlite_RowsResponse?
+        var hadOneofValue = false
+        if let current = self.outcome {
+          hadOneofValue = true
+          if case .rows(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.outcome = .rows(v)
+        }
+      }()
+      case 3: try {
+        var v: Dqlite_FailureResponse?
+        var hadOneofValue = false
+        if let current = self.outcome {
+          hadOneofValue = true
+          if case .failure(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.outcome = .failure(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.outcome {
+    case .result?: try {
+      guard case .result(let v)? = self.outcome else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    }()
+    case .rows?: try {
+      guard case .rows(let v)? = self.outcome else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    }()
+    case .failure?: try {
+      guard case .failure(let v)? = self.outcome else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dqlite_BatchResult, rhs: Dqlite_BatchResult) -> Bool {
+    if lhs.outcome != rhs.outcome {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -53,7 +53,7 @@ public nonisolated struct Dqlite_Value: Sendable {
     set {kind = .real(newValue)}
   }
 
-  /// SQLite TEXT: UTF-8 by convention, not checked. In the protobuf encoding it may hold NUL; the dqlite encoding cannot
+  /// SQLite TEXT: UTF-8 by convention, not checked on its way. (Where it becomes a String of Swift, other bytes are refused.) In the protobuf encoding it may hold NUL; the dqlite encoding cannot
   /// carry one.
   public var text: Data {
     get {
@@ -118,7 +118,7 @@ public nonisolated struct Dqlite_Value: Sendable {
     case integer(Int64)
     /// SQLite REAL.
     case real(Double)
-    /// SQLite TEXT: UTF-8 by convention, not checked. In the protobuf encoding it may hold NUL; the dqlite encoding cannot
+    /// SQLite TEXT: UTF-8 by convention, not checked on its way. (Where it becomes a String of Swift, other bytes are refused.) In the protobuf encoding it may hold NUL; the dqlite encoding cannot
     /// carry one.
     case text(Data)
     /// SQLite BLOB.

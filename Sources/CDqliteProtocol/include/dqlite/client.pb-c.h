@@ -675,15 +675,18 @@ struct  Dqlite__ResultResponse
 /*
  * A part of a result. On the dqlite encoding every part repeats the names of the columns; on the protobuf encoding only
  * the first part has them.
+ * A row is never split, so it has to fit into the longest message that there is: 64 MiB, unless a node is configured to less. A longer
+ * row is answered with Failure 18, although SQLite could store it.
  */
 struct  Dqlite__RowsResponse
 {
   ProtobufCMessage base;
   /*
-   * Names of the columns. (SQLite's limit is 2000 unless compiled otherwise.)
+   * Names of the columns, as SQLite stores them: UTF-8 by convention, not checked. (SQLite's limit is 2000 names unless compiled
+   * otherwise.)
    */
   size_t n_columns;
-  char **columns;
+  ProtobufCBinaryData *columns;
   /*
    * Row after row, each with one value per column.
    */
@@ -736,13 +739,15 @@ struct  Dqlite__File
 
 
 /*
- * Answers Dump: the database with everything committed folded in, and an empty file named like its WAL.
+ * Answers Dump: the database with everything committed folded in, and an empty file named like its WAL. On the protobuf
+ * encoding it is one answer today, outside of flow control; it may come in several, which `more` of the envelope tells: then a file
+ * that is called like the last one before goes on where that ended.
  */
 struct  Dqlite__FilesResponse
 {
   ProtobufCMessage base;
   /*
-   * Two files.
+   * Two files, or a part of them.
    */
   size_t n_files;
   Dqlite__File **files;

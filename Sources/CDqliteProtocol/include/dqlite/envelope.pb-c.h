@@ -23,6 +23,7 @@ typedef struct Dqlite__CloseSessionRequest Dqlite__CloseSessionRequest;
 typedef struct Dqlite__BatchRequest Dqlite__BatchRequest;
 typedef struct Dqlite__Response Dqlite__Response;
 typedef struct Dqlite__BlockedResponse Dqlite__BlockedResponse;
+typedef struct Dqlite__BatchResult Dqlite__BatchResult;
 typedef struct Dqlite__BatchResponse Dqlite__BatchResponse;
 
 
@@ -119,8 +120,8 @@ struct  Dqlite__Request
    */
   uint64_t minimum_commit_index;
   /*
-   * Reserved for exactly-once writes: the session registered for them. A node that cannot honour it answers Failure with
-   * the outcome "not committed".
+   * Reserved for exactly-once writes: the session registered for them. A node that has no such sessions answers Failure with
+   * the outcome "not committed"; one that has them, but not (or no longer) this one, with the outcome "unknown".
    */
   uint64_t exactly_once_session;
   /*
@@ -132,6 +133,11 @@ struct  Dqlite__Request
    * 516 and the outcome "not committed", instead of being run, and committed, by itself.
    */
   protobuf_c_boolean in_transaction;
+  /*
+   * Reserved for exactly-once writes: the client has the results of all writes of that session up to this number, so the node may
+   * forget them. Zero: of none.
+   */
+  uint64_t exactly_once_acknowledged;
   Dqlite__Request__BodyCase body_case;
   union {
     /*
@@ -174,7 +180,7 @@ struct  Dqlite__Request
 };
 #define DQLITE__REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&dqlite__request__descriptor) \
-    , 0, 0, 0, 0, DQLITE__READ_CONSISTENCY__READ_CONSISTENCY_DEFAULT, 0, 0, 0, 0, 0, DQLITE__REQUEST__BODY__NOT_SET, {0} }
+    , 0, 0, 0, 0, DQLITE__READ_CONSISTENCY__READ_CONSISTENCY_DEFAULT, 0, 0, 0, 0, 0, 0, DQLITE__REQUEST__BODY__NOT_SET, {0} }
 
 
 /*
@@ -280,8 +286,8 @@ struct  Dqlite__Response
    */
   uint64_t commit_index;
   /*
-   * Another answer to the request follows. Rows and Blocked say so themselves and do not set it; it is for kinds of answers
-   * that come later, so that a client which does not know them still knows when a request has ended.
+   * Another answer to the request follows. Rows and Blocked say so themselves and do not set it; it is for Files in several parts
+   * and for kinds of answers that come later, so that a client which does not know them still knows when a request has ended.
    */
   protobuf_c_boolean more;
   Dqlite__Response__BodyCase body_case;
@@ -314,7 +320,7 @@ struct  Dqlite__Response
 
 /*
  * Says that the next part of a result is larger than what is left of the window: without a grant nothing more comes. A row
- * is never split.
+ * is never split, and never longer than an envelope may be.
  */
 struct  Dqlite__BlockedResponse
 {
@@ -329,17 +335,52 @@ struct  Dqlite__BlockedResponse
     , 0 }
 
 
+typedef enum {
+  DQLITE__BATCH_RESULT__OUTCOME__NOT_SET = 0,
+  DQLITE__BATCH_RESULT__OUTCOME_RESULT = 1,
+  DQLITE__BATCH_RESULT__OUTCOME_ROWS = 2,
+  DQLITE__BATCH_RESULT__OUTCOME_FAILURE = 3
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(DQLITE__BATCH_RESULT__OUTCOME__CASE)
+} Dqlite__BatchResult__OutcomeCase;
+
 /*
- * Reserved: the results of a batch.
+ * Reserved: what became of one statement of a batch. One of which no field is set was not run.
+ */
+struct  Dqlite__BatchResult
+{
+  ProtobufCMessage base;
+  Dqlite__BatchResult__OutcomeCase outcome_case;
+  union {
+    /*
+     * It ran and returned no rows.
+     */
+    Dqlite__ResultResponse *result;
+    /*
+     * Its rows. With `more` the next result of the batch is another part of them.
+     */
+    Dqlite__RowsResponse *rows;
+    /*
+     * It failed, with what became of it.
+     */
+    Dqlite__FailureResponse *failure;
+  };
+};
+#define DQLITE__BATCH_RESULT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dqlite__batch_result__descriptor) \
+    , DQLITE__BATCH_RESULT__OUTCOME__NOT_SET, {0} }
+
+
+/*
+ * Reserved: the results of a batch, in one answer or, with `more` of the envelope, in several.
  */
 struct  Dqlite__BatchResponse
 {
   ProtobufCMessage base;
   /*
-   * One per statement that ran.
+   * In the order of the statements.
    */
   size_t n_results;
-  Dqlite__ResultResponse **results;
+  Dqlite__BatchResult **results;
 };
 #define DQLITE__BATCH_RESPONSE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&dqlite__batch_response__descriptor) \
@@ -479,6 +520,25 @@ Dqlite__BlockedResponse *
 void   dqlite__blocked_response__free_unpacked
                      (Dqlite__BlockedResponse *message,
                       ProtobufCAllocator *allocator);
+/* Dqlite__BatchResult methods */
+void   dqlite__batch_result__init
+                     (Dqlite__BatchResult         *message);
+size_t dqlite__batch_result__get_packed_size
+                     (const Dqlite__BatchResult   *message);
+size_t dqlite__batch_result__pack
+                     (const Dqlite__BatchResult   *message,
+                      uint8_t             *out);
+size_t dqlite__batch_result__pack_to_buffer
+                     (const Dqlite__BatchResult   *message,
+                      ProtobufCBuffer     *buffer);
+Dqlite__BatchResult *
+       dqlite__batch_result__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dqlite__batch_result__free_unpacked
+                     (Dqlite__BatchResult *message,
+                      ProtobufCAllocator *allocator);
 /* Dqlite__BatchResponse methods */
 void   dqlite__batch_response__init
                      (Dqlite__BatchResponse         *message);
@@ -521,6 +581,9 @@ typedef void (*Dqlite__Response_Closure)
 typedef void (*Dqlite__BlockedResponse_Closure)
                  (const Dqlite__BlockedResponse *message,
                   void *closure_data);
+typedef void (*Dqlite__BatchResult_Closure)
+                 (const Dqlite__BatchResult *message,
+                  void *closure_data);
 typedef void (*Dqlite__BatchResponse_Closure)
                  (const Dqlite__BatchResponse *message,
                   void *closure_data);
@@ -538,6 +601,7 @@ extern const ProtobufCMessageDescriptor dqlite__close_session_request__descripto
 extern const ProtobufCMessageDescriptor dqlite__batch_request__descriptor;
 extern const ProtobufCMessageDescriptor dqlite__response__descriptor;
 extern const ProtobufCMessageDescriptor dqlite__blocked_response__descriptor;
+extern const ProtobufCMessageDescriptor dqlite__batch_result__descriptor;
 extern const ProtobufCMessageDescriptor dqlite__batch_response__descriptor;
 
 PROTOBUF_C__END_DECLS

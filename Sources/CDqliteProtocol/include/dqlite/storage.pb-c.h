@@ -143,7 +143,8 @@ struct  Dqlite__RecordHeader
 
 
 /*
- * Begins the body of a record of entries; the entries follow as in AppendEntries: a header of 16 bytes each, then the data of all.
+ * Begins the body of a record of entries; the entries follow as in AppendEntries, where the protocol has no form for them: for each its term (8
+ * bytes), its type (1), 3 unused bytes and the length of its data (4); then the data of all, in order, without padding.
  */
 struct  Dqlite__EntriesRecord
 {

@@ -53,7 +53,7 @@ struct  Dqlite__Value
      */
     double real;
     /*
-     * SQLite TEXT: UTF-8 by convention, not checked. In the protobuf encoding it may hold NUL; the dqlite encoding cannot
+     * SQLite TEXT: UTF-8 by convention, not checked on its way. (Where it becomes a String of Swift, other bytes are refused.) In the protobuf encoding it may hold NUL; the dqlite encoding cannot
      * carry one.
      */
     ProtobufCBinaryData text;

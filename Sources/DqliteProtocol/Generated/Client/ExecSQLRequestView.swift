@@ -3,7 +3,7 @@
 public import DqliteWire
 
 /// A ``ExecSQLRequest`` whose text and parameters lie where they arrived: made without an allocation, and valid no
-/// longer than the memory that was read. Text is not checked to be UTF-8.
+/// longer than the memory that was read. Text in parameters is not checked to be UTF-8.
 public struct ExecSQLRequestView {
     /// Number of the database, from Open.
     public let databaseID: UInt64
@@ -17,7 +17,7 @@ public struct ExecSQLRequestView {
     public init(dqlite bytes: UnsafeRawBufferPointer, revision: UInt8) throws(WireError) {
         var reader = WordReader(bytes, message: "ExecSQLRequest")
         self.databaseID = try reader.word()
-        self.sql = try reader.textBytes()
+        self.sql = try reader.utf8Bytes()
         self.parameters = try ParameterCursor(dqlite: &reader, revision: revision)
     }
 
@@ -31,7 +31,7 @@ public struct ExecSQLRequestView {
         while let key = try reader.nextKey() {
             switch key {
             case 8: databaseID = try reader.varint()
-            case 18: sql = try reader.bytes()
+            case 18: sql = try reader.utf8Bytes()
             case 26:
                 _ = try reader.bytes()
                 parametersCount &+= 1

@@ -2,9 +2,11 @@
 
 public import DqliteWire
 
-/// Answers Dump: the database with everything committed folded in, and an empty file named like its WAL.
+/// Answers Dump: the database with everything committed folded in, and an empty file named like its WAL. On the
+/// protobuf encoding it is one answer today, outside of flow control; it may come in several, which `more` of the
+/// envelope tells: then a file that is called like the last one before goes on where that ended.
 public struct FilesResponse: Hashable, Sendable {
-    /// Two files.
+    /// Two files, or a part of them.
     public var files: [File]
 
     @inlinable
@@ -67,6 +69,12 @@ extension FilesResponse: ProtobufEncodable {
     @inlinable
     public init(protobuf reader: inout ProtobufReader) throws(WireError) {
         self.init()
+        try self.mergeProtobuf(from: &reader)
+    }
+
+    /// Reads another part of the message up to the end of the reader.
+    @inlinable
+    mutating func mergeProtobuf(from reader: inout ProtobufReader) throws(WireError) {
         while let key = try reader.nextKey() {
             switch key {
             case 10:

@@ -3,7 +3,7 @@
 public import DqliteWire
 
 /// A ``QueryRequest`` whose text and parameters lie where they arrived: made without an allocation, and valid no longer
-/// than the memory that was read. Text is not checked to be UTF-8.
+/// than the memory that was read. Text in parameters is not checked to be UTF-8.
 public struct QueryRequestView {
     /// Number of the database, from Open.
     public let databaseID: UInt32

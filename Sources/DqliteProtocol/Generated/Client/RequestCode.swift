@@ -111,6 +111,62 @@ extension RequestCode {
     public var details: RequestDescription? {
         Self.all.first { $0.code == self }
     }
+
+    /// What the field of Request with that key holds, in the protobuf encoding; nil for others.
+    @inlinable
+    public init?(protobufKey: UInt32) {
+        switch protobufKey {
+        case 162: self = .leader
+        case 170: self = .client
+        case 178: self = .heartbeat
+        case 186: self = .open
+        case 194: self = .prepare
+        case 202: self = .exec
+        case 210: self = .query
+        case 218: self = .finalize
+        case 226: self = .execSQL
+        case 234: self = .querySQL
+        case 242: self = .interrupt
+        case 250: self = .connect
+        case 258: self = .add
+        case 266: self = .assign
+        case 274: self = .remove
+        case 282: self = .dump
+        case 290: self = .cluster
+        case 298: self = .transfer
+        case 306: self = .describe
+        case 314: self = .weight
+        default: return nil
+        }
+    }
+
+    /// Key of the field of Request that holds it, in the protobuf encoding; nil when it is not known.
+    @inlinable
+    public var protobufKey: UInt32? {
+        switch self {
+        case .leader: 162
+        case .client: 170
+        case .heartbeat: 178
+        case .open: 186
+        case .prepare: 194
+        case .exec: 202
+        case .query: 210
+        case .finalize: 218
+        case .execSQL: 226
+        case .querySQL: 234
+        case .interrupt: 242
+        case .connect: 250
+        case .add: 258
+        case .assign: 266
+        case .remove: 274
+        case .dump: 282
+        case .cluster: 290
+        case .transfer: 298
+        case .describe: 306
+        case .weight: 314
+        default: nil
+        }
+    }
 }
 
 extension RequestCode: CustomStringConvertible {

@@ -75,6 +75,44 @@ extension ResponseCode {
     public var details: ResponseDescription? {
         Self.all.first { $0.code == self }
     }
+
+    /// What the field of Response with that key holds, in the protobuf encoding; nil for others.
+    @inlinable
+    public init?(protobufKey: UInt32) {
+        switch protobufKey {
+        case 162: self = .failure
+        case 170: self = .server
+        case 178: self = .welcome
+        case 186: self = .servers
+        case 194: self = .database
+        case 202: self = .statement
+        case 210: self = .result
+        case 218: self = .rows
+        case 226: self = .empty
+        case 234: self = .files
+        case 242: self = .metadata
+        default: return nil
+        }
+    }
+
+    /// Key of the field of Response that holds it, in the protobuf encoding; nil when it is not known.
+    @inlinable
+    public var protobufKey: UInt32? {
+        switch self {
+        case .failure: 162
+        case .server: 170
+        case .welcome: 178
+        case .servers: 186
+        case .database: 194
+        case .statement: 202
+        case .result: 210
+        case .rows: 218
+        case .empty: 226
+        case .files: 234
+        case .metadata: 242
+        default: nil
+        }
+    }
 }
 
 extension ResponseCode: CustomStringConvertible {

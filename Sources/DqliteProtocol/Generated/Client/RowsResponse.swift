@@ -4,8 +4,12 @@ public import DqliteWire
 
 /// A part of a result. On the dqlite encoding every part repeats the names of the columns; on the protobuf encoding
 /// only the first part has them.
+///
+/// A row is never split, so it has to fit into the longest message that there is: 64 MiB, unless a node is configured
+/// to less. A longer row is answered with Failure 18, although SQLite could store it.
 public struct RowsResponse: Hashable, Sendable {
-    /// Names of the columns. (SQLite's limit is 2000 unless compiled otherwise.)
+    /// Names of the columns, as SQLite stores them: UTF-8 by convention, not checked. (SQLite's limit is 2000 names
+    /// unless compiled otherwise.)
     public var columns: [String]
     /// Row after row, each with one value per column.
     public var values: [Value]
@@ -91,6 +95,12 @@ extension RowsResponse: ProtobufEncodable {
     @inlinable
     public init(protobuf reader: inout ProtobufReader) throws(WireError) {
         self.init()
+        try self.mergeProtobuf(from: &reader)
+    }
+
+    /// Reads another part of the message up to the end of the reader.
+    @inlinable
+    mutating func mergeProtobuf(from reader: inout ProtobufReader) throws(WireError) {
         while let key = try reader.nextKey() {
             switch key {
             case 10:
@@ -104,5 +114,14 @@ extension RowsResponse: ProtobufEncodable {
             default: try reader.skip(key)
             }
         }
+    }
+}
+
+extension RowsResponse {
+    /// Keys of the fields in the protobuf encoding: number times 8 plus wire type.
+    public enum ProtobufKey {
+        @inlinable public static var columns: UInt32 { 10 }
+        @inlinable public static var values: UInt32 { 18 }
+        @inlinable public static var more: UInt32 { 24 }
     }
 }

@@ -2,13 +2,13 @@
 
 public import DqliteWire
 
-/// Reserved: the results of a batch.
+/// Reserved: the results of a batch, in one answer or, with `more` of the envelope, in several.
 public struct BatchResponse: Hashable, Sendable {
-    /// One per statement that ran.
-    public var results: [ResultResponse]
+    /// In the order of the statements.
+    public var results: [BatchResult]
 
     @inlinable
-    public init(results: [ResultResponse] = []) {
+    public init(results: [BatchResult] = []) {
         self.results = results
     }
 }
@@ -39,12 +39,18 @@ extension BatchResponse: ProtobufEncodable {
     @inlinable
     public init(protobuf reader: inout ProtobufReader) throws(WireError) {
         self.init()
+        try self.mergeProtobuf(from: &reader)
+    }
+
+    /// Reads another part of the message up to the end of the reader.
+    @inlinable
+    mutating func mergeProtobuf(from reader: inout ProtobufReader) throws(WireError) {
         while let key = try reader.nextKey() {
             switch key {
             case 10:
                 if self.results.isEmpty { self.results.reserveCapacity(reader.countOfNeighbours(10)) }
-                var element = try reader.nested("ResultResponse")
-                self.results.append(try ResultResponse(protobuf: &element))
+                var element = try reader.nested("BatchResult")
+                self.results.append(try BatchResult(protobuf: &element))
             default: try reader.skip(key)
             }
         }

@@ -3,7 +3,7 @@
 public import DqliteWire
 
 /// Says that the next part of a result is larger than what is left of the window: without a grant nothing more comes. A
-/// row is never split.
+/// row is never split, and never longer than an envelope may be.
 public struct BlockedResponse: Hashable, Sendable {
     /// Size of the envelope that waits, with its length, in bytes.
     public var bytesNeeded: UInt64
@@ -39,6 +39,12 @@ extension BlockedResponse: ProtobufEncodable {
     @inlinable
     public init(protobuf reader: inout ProtobufReader) throws(WireError) {
         self.init()
+        try self.mergeProtobuf(from: &reader)
+    }
+
+    /// Reads another part of the message up to the end of the reader.
+    @inlinable
+    mutating func mergeProtobuf(from reader: inout ProtobufReader) throws(WireError) {
         while let key = try reader.nextKey() {
             switch key {
             case 8: self.bytesNeeded = try reader.varint()

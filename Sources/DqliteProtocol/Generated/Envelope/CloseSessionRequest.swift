@@ -24,6 +24,12 @@ extension CloseSessionRequest: ProtobufEncodable {
     @inlinable
     public init(protobuf reader: inout ProtobufReader) throws(WireError) {
         self.init()
+        try self.mergeProtobuf(from: &reader)
+    }
+
+    /// Reads another part of the message up to the end of the reader.
+    @inlinable
+    mutating func mergeProtobuf(from reader: inout ProtobufReader) throws(WireError) {
         while let key = try reader.nextKey() { try reader.skip(key) }
     }
 }

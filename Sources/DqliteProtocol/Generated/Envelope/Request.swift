@@ -80,14 +80,18 @@ public struct Request: Hashable, Sendable {
     /// Reserved for reading one's writes on another node: the read waits until this commit index is applied. Must be
     /// zero for nodes that do not announce a commit index in their results.
     public var minimumCommitIndex: UInt64
-    /// Reserved for exactly-once writes: the session registered for them. A node that cannot honour it answers Failure
-    /// with the outcome "not committed".
+    /// Reserved for exactly-once writes: the session registered for them. A node that has no such sessions answers
+    /// Failure with the outcome "not committed"; one that has them, but not (or no longer) this one, with the outcome
+    /// "unknown".
     public var exactlyOnceSession: UInt64
     /// Reserved for exactly-once writes: the number of the write in that session, from 1.
     public var exactlyOnceSequence: UInt64
     /// The request belongs to a transaction that its session has opened. When none is open any more it is refused with
     /// Failure 516 and the outcome "not committed", instead of being run, and committed, by itself.
     public var inTransaction: Bool
+    /// Reserved for exactly-once writes: the client has the results of all writes of that session up to this number, so
+    /// the node may forget them. Zero: of none.
+    public var exactlyOnceAcknowledged: UInt64
     /// What is asked. The fields from 20 on are the requests of the dqlite encoding, by their number there plus 20.
     public var body: Body?
 
@@ -103,6 +107,7 @@ public struct Request: Hashable, Sendable {
         exactlyOnceSession: UInt64 = 0,
         exactlyOnceSequence: UInt64 = 0,
         inTransaction: Bool = false,
+        exactlyOnceAcknowledged: UInt64 = 0,
         body: Body? = nil
     ) {
         self.requestID = requestID
@@ -115,6 +120,7 @@ public struct Request: Hashable, Sendable {
         self.exactlyOnceSession = exactlyOnceSession
         self.exactlyOnceSequence = exactlyOnceSequence
         self.inTransaction = inTransaction
+        self.exactlyOnceAcknowledged = exactlyOnceAcknowledged
         self.body = body
     }
 }
@@ -139,6 +145,7 @@ extension Request: ProtobufEncodable {
         if self.exactlyOnceSession != 0 { size &+= 1 &+ varintSize(self.exactlyOnceSession) }
         if self.exactlyOnceSequence != 0 { size &+= 1 &+ varintSize(self.exactlyOnceSequence) }
         if self.inTransaction { size &+= 2 }
+        if self.exactlyOnceAcknowledged != 0 { size &+= 2 &+ varintSize(self.exactlyOnceAcknowledged) }
         if let body = self.body { size &+= body.protobufFieldSize }
         return size
     }
@@ -185,6 +192,10 @@ extension Request: ProtobufEncodable {
             writer.byte(112)
             writer.byte(1)
         }
+        if self.exactlyOnceAcknowledged != 0 {
+            writer.varint(2208)
+            writer.varint(self.exactlyOnceAcknowledged)
+        }
         self.body?.encodeProtobufField(into: &writer)
     }
 
@@ -203,8 +214,9 @@ extension Request: ProtobufEncodable {
             case 64: self.exactlyOnceSession = try reader.varint()
             case 72: self.exactlyOnceSequence = try reader.varint()
             case 112: self.inTransaction = try reader.varint() != 0
+            case 2208: self.exactlyOnceAcknowledged = try reader.varint()
             default:
-                if let body = try Body(protobuf: &reader, key: key) {
+                if let body = try Body(protobuf: &reader, key: key, after: self.body) {
                     self.body = body
                 } else {
                     try reader.skip(key)
@@ -349,82 +361,203 @@ extension Request.Body {
         }
     }
 
-    /// Reads the message that belongs to `key`; nil when none does.
+    /// Reads the message that belongs to `key`; nil when none does. Of a message that comes in parts this is another
+    /// one: it is merged with `earlier`.
     @inlinable
-    init?(protobuf reader: inout ProtobufReader, key: UInt32) throws(WireError) {
+    init?(protobuf reader: inout ProtobufReader, key: UInt32, after earlier: Self?) throws(WireError) {
         switch key {
         case 82:
-            var body = try reader.nested("CancelRequest")
-            self = .cancel(try CancelRequest(protobuf: &body))
+            var part = try reader.nested("CancelRequest")
+            if case .cancel(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .cancel(body)
+            } else {
+                self = .cancel(try CancelRequest(protobuf: &part))
+            }
         case 90:
-            var body = try reader.nested("GrantRequest")
-            self = .grant(try GrantRequest(protobuf: &body))
+            var part = try reader.nested("GrantRequest")
+            if case .grant(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .grant(body)
+            } else {
+                self = .grant(try GrantRequest(protobuf: &part))
+            }
         case 98:
-            var body = try reader.nested("CloseSessionRequest")
-            self = .closeSession(try CloseSessionRequest(protobuf: &body))
+            var part = try reader.nested("CloseSessionRequest")
+            if case .closeSession(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .closeSession(body)
+            } else {
+                self = .closeSession(try CloseSessionRequest(protobuf: &part))
+            }
         case 106:
-            var body = try reader.nested("BatchRequest")
-            self = .batch(try BatchRequest(protobuf: &body))
+            var part = try reader.nested("BatchRequest")
+            if case .batch(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .batch(body)
+            } else {
+                self = .batch(try BatchRequest(protobuf: &part))
+            }
         case 162:
-            var body = try reader.nested("LeaderRequest")
-            self = .leader(try LeaderRequest(protobuf: &body))
+            var part = try reader.nested("LeaderRequest")
+            if case .leader(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .leader(body)
+            } else {
+                self = .leader(try LeaderRequest(protobuf: &part))
+            }
         case 170:
-            var body = try reader.nested("ClientRequest")
-            self = .client(try ClientRequest(protobuf: &body))
+            var part = try reader.nested("ClientRequest")
+            if case .client(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .client(body)
+            } else {
+                self = .client(try ClientRequest(protobuf: &part))
+            }
         case 178:
-            var body = try reader.nested("HeartbeatRequest")
-            self = .heartbeat(try HeartbeatRequest(protobuf: &body))
+            var part = try reader.nested("HeartbeatRequest")
+            if case .heartbeat(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .heartbeat(body)
+            } else {
+                self = .heartbeat(try HeartbeatRequest(protobuf: &part))
+            }
         case 186:
-            var body = try reader.nested("OpenRequest")
-            self = .open(try OpenRequest(protobuf: &body))
+            var part = try reader.nested("OpenRequest")
+            if case .open(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .open(body)
+            } else {
+                self = .open(try OpenRequest(protobuf: &part))
+            }
         case 194:
-            var body = try reader.nested("PrepareRequest")
-            self = .prepare(try PrepareRequest(protobuf: &body))
+            var part = try reader.nested("PrepareRequest")
+            if case .prepare(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .prepare(body)
+            } else {
+                self = .prepare(try PrepareRequest(protobuf: &part))
+            }
         case 202:
-            var body = try reader.nested("ExecRequest")
-            self = .exec(try ExecRequest(protobuf: &body))
+            var part = try reader.nested("ExecRequest")
+            if case .exec(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .exec(body)
+            } else {
+                self = .exec(try ExecRequest(protobuf: &part))
+            }
         case 210:
-            var body = try reader.nested("QueryRequest")
-            self = .query(try QueryRequest(protobuf: &body))
+            var part = try reader.nested("QueryRequest")
+            if case .query(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .query(body)
+            } else {
+                self = .query(try QueryRequest(protobuf: &part))
+            }
         case 218:
-            var body = try reader.nested("FinalizeRequest")
-            self = .finalize(try FinalizeRequest(protobuf: &body))
+            var part = try reader.nested("FinalizeRequest")
+            if case .finalize(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .finalize(body)
+            } else {
+                self = .finalize(try FinalizeRequest(protobuf: &part))
+            }
         case 226:
-            var body = try reader.nested("ExecSQLRequest")
-            self = .execSQL(try ExecSQLRequest(protobuf: &body))
+            var part = try reader.nested("ExecSQLRequest")
+            if case .execSQL(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .execSQL(body)
+            } else {
+                self = .execSQL(try ExecSQLRequest(protobuf: &part))
+            }
         case 234:
-            var body = try reader.nested("QuerySQLRequest")
-            self = .querySQL(try QuerySQLRequest(protobuf: &body))
+            var part = try reader.nested("QuerySQLRequest")
+            if case .querySQL(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .querySQL(body)
+            } else {
+                self = .querySQL(try QuerySQLRequest(protobuf: &part))
+            }
         case 242:
-            var body = try reader.nested("InterruptRequest")
-            self = .interrupt(try InterruptRequest(protobuf: &body))
+            var part = try reader.nested("InterruptRequest")
+            if case .interrupt(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .interrupt(body)
+            } else {
+                self = .interrupt(try InterruptRequest(protobuf: &part))
+            }
         case 250:
-            var body = try reader.nested("ConnectRequest")
-            self = .connect(try ConnectRequest(protobuf: &body))
+            var part = try reader.nested("ConnectRequest")
+            if case .connect(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .connect(body)
+            } else {
+                self = .connect(try ConnectRequest(protobuf: &part))
+            }
         case 258:
-            var body = try reader.nested("AddRequest")
-            self = .add(try AddRequest(protobuf: &body))
+            var part = try reader.nested("AddRequest")
+            if case .add(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .add(body)
+            } else {
+                self = .add(try AddRequest(protobuf: &part))
+            }
         case 266:
-            var body = try reader.nested("AssignRequest")
-            self = .assign(try AssignRequest(protobuf: &body))
+            var part = try reader.nested("AssignRequest")
+            if case .assign(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .assign(body)
+            } else {
+                self = .assign(try AssignRequest(protobuf: &part))
+            }
         case 274:
-            var body = try reader.nested("RemoveRequest")
-            self = .remove(try RemoveRequest(protobuf: &body))
+            var part = try reader.nested("RemoveRequest")
+            if case .remove(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .remove(body)
+            } else {
+                self = .remove(try RemoveRequest(protobuf: &part))
+            }
         case 282:
-            var body = try reader.nested("DumpRequest")
-            self = .dump(try DumpRequest(protobuf: &body))
+            var part = try reader.nested("DumpRequest")
+            if case .dump(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .dump(body)
+            } else {
+                self = .dump(try DumpRequest(protobuf: &part))
+            }
         case 290:
-            var body = try reader.nested("ClusterRequest")
-            self = .cluster(try ClusterRequest(protobuf: &body))
+            var part = try reader.nested("ClusterRequest")
+            if case .cluster(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .cluster(body)
+            } else {
+                self = .cluster(try ClusterRequest(protobuf: &part))
+            }
         case 298:
-            var body = try reader.nested("TransferRequest")
-            self = .transfer(try TransferRequest(protobuf: &body))
+            var part = try reader.nested("TransferRequest")
+            if case .transfer(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .transfer(body)
+            } else {
+                self = .transfer(try TransferRequest(protobuf: &part))
+            }
         case 306:
-            var body = try reader.nested("DescribeRequest")
-            self = .describe(try DescribeRequest(protobuf: &body))
+            var part = try reader.nested("DescribeRequest")
+            if case .describe(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .describe(body)
+            } else {
+                self = .describe(try DescribeRequest(protobuf: &part))
+            }
         case 314:
-            var body = try reader.nested("WeightRequest")
-            self = .weight(try WeightRequest(protobuf: &body))
+            var part = try reader.nested("WeightRequest")
+            if case .weight(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .weight(body)
+            } else {
+                self = .weight(try WeightRequest(protobuf: &part))
+            }
         default: return nil
         }
     }
@@ -486,5 +619,46 @@ extension Request.Body {
         case .weight: .weight
         case .cancel, .grant, .closeSession, .batch: nil
         }
+    }
+}
+
+extension Request {
+    /// Keys of the fields in the protobuf encoding: number times 8 plus wire type.
+    public enum ProtobufKey {
+        @inlinable public static var requestID: UInt32 { 8 }
+        @inlinable public static var sessionID: UInt32 { 16 }
+        @inlinable public static var timeoutMilliseconds: UInt32 { 24 }
+        @inlinable public static var window: UInt32 { 32 }
+        @inlinable public static var readConsistency: UInt32 { 40 }
+        @inlinable public static var maximumStalenessMilliseconds: UInt32 { 48 }
+        @inlinable public static var minimumCommitIndex: UInt32 { 56 }
+        @inlinable public static var exactlyOnceSession: UInt32 { 64 }
+        @inlinable public static var exactlyOnceSequence: UInt32 { 72 }
+        @inlinable public static var inTransaction: UInt32 { 112 }
+        @inlinable public static var exactlyOnceAcknowledged: UInt32 { 2208 }
+        @inlinable public static var cancel: UInt32 { 82 }
+        @inlinable public static var grant: UInt32 { 90 }
+        @inlinable public static var closeSession: UInt32 { 98 }
+        @inlinable public static var batch: UInt32 { 106 }
+        @inlinable public static var leader: UInt32 { 162 }
+        @inlinable public static var client: UInt32 { 170 }
+        @inlinable public static var heartbeat: UInt32 { 178 }
+        @inlinable public static var open: UInt32 { 186 }
+        @inlinable public static var prepare: UInt32 { 194 }
+        @inlinable public static var exec: UInt32 { 202 }
+        @inlinable public static var query: UInt32 { 210 }
+        @inlinable public static var finalize: UInt32 { 218 }
+        @inlinable public static var execSQL: UInt32 { 226 }
+        @inlinable public static var querySQL: UInt32 { 234 }
+        @inlinable public static var interrupt: UInt32 { 242 }
+        @inlinable public static var connect: UInt32 { 250 }
+        @inlinable public static var add: UInt32 { 258 }
+        @inlinable public static var assign: UInt32 { 266 }
+        @inlinable public static var remove: UInt32 { 274 }
+        @inlinable public static var dump: UInt32 { 282 }
+        @inlinable public static var cluster: UInt32 { 290 }
+        @inlinable public static var transfer: UInt32 { 298 }
+        @inlinable public static var describe: UInt32 { 306 }
+        @inlinable public static var weight: UInt32 { 314 }
     }
 }

@@ -27,10 +27,15 @@ public struct Response: Hashable, Sendable {
         case result(ResultResponse)
         /// A part of a result. On the dqlite encoding every part repeats the names of the columns; on the protobuf
         /// encoding only the first part has them.
+        ///
+        /// A row is never split, so it has to fit into the longest message that there is: 64 MiB, unless a node is
+        /// configured to less. A longer row is answered with Failure 18, although SQLite could store it.
         case rows(RowsResponse)
         /// The request was carried out and there is nothing to say.
         case empty(EmptyResponse)
-        /// Answers Dump: the database with everything committed folded in, and an empty file named like its WAL.
+        /// Answers Dump: the database with everything committed folded in, and an empty file named like its WAL. On the
+        /// protobuf encoding it is one answer today, outside of flow control; it may come in several, which `more` of
+        /// the envelope tells: then a file that is called like the last one before goes on where that ended.
         case files(FilesResponse)
         /// Answers Describe.
         case metadata(MetadataResponse)
@@ -41,8 +46,9 @@ public struct Response: Hashable, Sendable {
     /// Commit index up to which the answer is current: the one of the write, or the one that the read saw. Reserved:
     /// zero from nodes that do not replicate.
     public var commitIndex: UInt64
-    /// Another answer to the request follows. Rows and Blocked say so themselves and do not set it; it is for kinds of
-    /// answers that come later, so that a client which does not know them still knows when a request has ended.
+    /// Another answer to the request follows. Rows and Blocked say so themselves and do not set it; it is for Files in
+    /// several parts and for kinds of answers that come later, so that a client which does not know them still knows
+    /// when a request has ended.
     public var more: Bool
     /// The answer. The fields from 20 on are the responses of the dqlite encoding, by their number there plus 20.
     public var body: Body?
@@ -99,7 +105,7 @@ extension Response: ProtobufEncodable {
             case 16: self.commitIndex = try reader.varint()
             case 24: self.more = try reader.varint() != 0
             default:
-                if let body = try Body(protobuf: &reader, key: key) {
+                if let body = try Body(protobuf: &reader, key: key, after: self.body) {
                     self.body = body
                 } else {
                     try reader.skip(key)
@@ -189,49 +195,115 @@ extension Response.Body {
         }
     }
 
-    /// Reads the message that belongs to `key`; nil when none does.
+    /// Reads the message that belongs to `key`; nil when none does. Of a message that comes in parts this is another
+    /// one: it is merged with `earlier`.
     @inlinable
-    init?(protobuf reader: inout ProtobufReader, key: UInt32) throws(WireError) {
+    init?(protobuf reader: inout ProtobufReader, key: UInt32, after earlier: Self?) throws(WireError) {
         switch key {
         case 82:
-            var body = try reader.nested("BlockedResponse")
-            self = .blocked(try BlockedResponse(protobuf: &body))
+            var part = try reader.nested("BlockedResponse")
+            if case .blocked(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .blocked(body)
+            } else {
+                self = .blocked(try BlockedResponse(protobuf: &part))
+            }
         case 90:
-            var body = try reader.nested("BatchResponse")
-            self = .batch(try BatchResponse(protobuf: &body))
+            var part = try reader.nested("BatchResponse")
+            if case .batch(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .batch(body)
+            } else {
+                self = .batch(try BatchResponse(protobuf: &part))
+            }
         case 162:
-            var body = try reader.nested("FailureResponse")
-            self = .failure(try FailureResponse(protobuf: &body))
+            var part = try reader.nested("FailureResponse")
+            if case .failure(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .failure(body)
+            } else {
+                self = .failure(try FailureResponse(protobuf: &part))
+            }
         case 170:
-            var body = try reader.nested("ServerResponse")
-            self = .server(try ServerResponse(protobuf: &body))
+            var part = try reader.nested("ServerResponse")
+            if case .server(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .server(body)
+            } else {
+                self = .server(try ServerResponse(protobuf: &part))
+            }
         case 178:
-            var body = try reader.nested("WelcomeResponse")
-            self = .welcome(try WelcomeResponse(protobuf: &body))
+            var part = try reader.nested("WelcomeResponse")
+            if case .welcome(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .welcome(body)
+            } else {
+                self = .welcome(try WelcomeResponse(protobuf: &part))
+            }
         case 186:
-            var body = try reader.nested("ServersResponse")
-            self = .servers(try ServersResponse(protobuf: &body))
+            var part = try reader.nested("ServersResponse")
+            if case .servers(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .servers(body)
+            } else {
+                self = .servers(try ServersResponse(protobuf: &part))
+            }
         case 194:
-            var body = try reader.nested("DatabaseResponse")
-            self = .database(try DatabaseResponse(protobuf: &body))
+            var part = try reader.nested("DatabaseResponse")
+            if case .database(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .database(body)
+            } else {
+                self = .database(try DatabaseResponse(protobuf: &part))
+            }
         case 202:
-            var body = try reader.nested("StatementResponse")
-            self = .statement(try StatementResponse(protobuf: &body))
+            var part = try reader.nested("StatementResponse")
+            if case .statement(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .statement(body)
+            } else {
+                self = .statement(try StatementResponse(protobuf: &part))
+            }
         case 210:
-            var body = try reader.nested("ResultResponse")
-            self = .result(try ResultResponse(protobuf: &body))
+            var part = try reader.nested("ResultResponse")
+            if case .result(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .result(body)
+            } else {
+                self = .result(try ResultResponse(protobuf: &part))
+            }
         case 218:
-            var body = try reader.nested("RowsResponse")
-            self = .rows(try RowsResponse(protobuf: &body))
+            var part = try reader.nested("RowsResponse")
+            if case .rows(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .rows(body)
+            } else {
+                self = .rows(try RowsResponse(protobuf: &part))
+            }
         case 226:
-            var body = try reader.nested("EmptyResponse")
-            self = .empty(try EmptyResponse(protobuf: &body))
+            var part = try reader.nested("EmptyResponse")
+            if case .empty(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .empty(body)
+            } else {
+                self = .empty(try EmptyResponse(protobuf: &part))
+            }
         case 234:
-            var body = try reader.nested("FilesResponse")
-            self = .files(try FilesResponse(protobuf: &body))
+            var part = try reader.nested("FilesResponse")
+            if case .files(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .files(body)
+            } else {
+                self = .files(try FilesResponse(protobuf: &part))
+            }
         case 242:
-            var body = try reader.nested("MetadataResponse")
-            self = .metadata(try MetadataResponse(protobuf: &body))
+            var part = try reader.nested("MetadataResponse")
+            if case .metadata(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .metadata(body)
+            } else {
+                self = .metadata(try MetadataResponse(protobuf: &part))
+            }
         default: return nil
         }
     }
@@ -240,13 +312,23 @@ extension Response.Body {
 extension Response.Body {
     /// Reads the body of a frame of the dqlite encoding, by the code and the revision of its header; nil when the code
     /// is not known. A revision above the highest is read as the highest.
+    ///
+    /// - Parameter askedRevision: The revision that the request asked for. The header of ``ServersResponse`` does not
+    /// say it, so nil is returned for such a body when it is not given.
     @inlinable
-    public init?(dqlite reader: inout WordReader, code: UInt8, revision: UInt8) throws(WireError) {
+    public init?(
+        dqlite reader: inout WordReader,
+        code: UInt8,
+        revision: UInt8,
+        askedRevision: UInt8? = nil
+    ) throws(WireError) {
         switch code {
         case 0: self = .failure(try FailureResponse(dqlite: &reader, revision: revision))
         case 1: self = .server(try ServerResponse(dqlite: &reader, revision: revision))
         case 2: self = .welcome(try WelcomeResponse(dqlite: &reader, revision: revision))
-        case 3: self = .servers(try ServersResponse(dqlite: &reader, revision: revision))
+        case 3:
+            guard let askedRevision else { return nil }
+            self = .servers(try ServersResponse(dqlite: &reader, revision: askedRevision))
         case 4: self = .database(try DatabaseResponse(dqlite: &reader, revision: revision))
         case 5: self = .statement(try StatementResponse(dqlite: &reader, revision: revision))
         case 6: self = .result(try ResultResponse(dqlite: &reader, revision: revision))
@@ -275,5 +357,27 @@ extension Response.Body {
         case .metadata: .metadata
         case .blocked, .batch: nil
         }
+    }
+}
+
+extension Response {
+    /// Keys of the fields in the protobuf encoding: number times 8 plus wire type.
+    public enum ProtobufKey {
+        @inlinable public static var requestID: UInt32 { 8 }
+        @inlinable public static var commitIndex: UInt32 { 16 }
+        @inlinable public static var more: UInt32 { 24 }
+        @inlinable public static var blocked: UInt32 { 82 }
+        @inlinable public static var batch: UInt32 { 90 }
+        @inlinable public static var failure: UInt32 { 162 }
+        @inlinable public static var server: UInt32 { 170 }
+        @inlinable public static var welcome: UInt32 { 178 }
+        @inlinable public static var servers: UInt32 { 186 }
+        @inlinable public static var database: UInt32 { 194 }
+        @inlinable public static var statement: UInt32 { 202 }
+        @inlinable public static var result: UInt32 { 210 }
+        @inlinable public static var rows: UInt32 { 218 }
+        @inlinable public static var empty: UInt32 { 226 }
+        @inlinable public static var files: UInt32 { 234 }
+        @inlinable public static var metadata: UInt32 { 242 }
     }
 }

@@ -10,8 +10,8 @@ public enum Value: Hashable, Sendable {
     case integer(Int64)
     /// SQLite REAL.
     case real(Double)
-    /// SQLite TEXT: UTF-8 by convention, not checked. In the protobuf encoding it may hold NUL; the dqlite encoding
-    /// cannot carry one.
+    /// SQLite TEXT: UTF-8 by convention, not checked on its way. (Where it becomes a String of Swift, other bytes are
+    /// refused.) In the protobuf encoding it may hold NUL; the dqlite encoding cannot carry one.
     case text(String)
     /// SQLite BLOB.
     case blob([UInt8])
@@ -201,5 +201,33 @@ extension Value {
             writer.byte(88)
             writer.byte(value ? 1 : 0)
         }
+    }
+}
+
+extension Value {
+    /// Keys of the fields in the protobuf encoding: number times 8 plus wire type.
+    public enum ProtobufKey {
+        @inlinable public static var integer: UInt32 { 8 }
+        @inlinable public static var real: UInt32 { 17 }
+        @inlinable public static var text: UInt32 { 26 }
+        @inlinable public static var blob: UInt32 { 34 }
+        @inlinable public static var null: UInt32 { 40 }
+        @inlinable public static var unixTime: UInt32 { 72 }
+        @inlinable public static var iso8601: UInt32 { 82 }
+        @inlinable public static var boolean: UInt32 { 88 }
+    }
+}
+
+extension Value {
+    /// Numbers of the types in the dqlite encoding.
+    public enum TypeCode {
+        @inlinable public static var integer: UInt8 { 1 }
+        @inlinable public static var real: UInt8 { 2 }
+        @inlinable public static var text: UInt8 { 3 }
+        @inlinable public static var blob: UInt8 { 4 }
+        @inlinable public static var null: UInt8 { 5 }
+        @inlinable public static var unixTime: UInt8 { 9 }
+        @inlinable public static var iso8601: UInt8 { 10 }
+        @inlinable public static var boolean: UInt8 { 11 }
     }
 }

@@ -11,8 +11,8 @@ public enum ValueView {
     case integer(Int64)
     /// SQLite REAL.
     case real(Double)
-    /// SQLite TEXT: UTF-8 by convention, not checked. In the protobuf encoding it may hold NUL; the dqlite encoding
-    /// cannot carry one.
+    /// SQLite TEXT: UTF-8 by convention, not checked on its way. (Where it becomes a String of Swift, other bytes are
+    /// refused.) In the protobuf encoding it may hold NUL; the dqlite encoding cannot carry one.
     case text(UnsafeRawBufferPointer)
     /// SQLite BLOB.
     case blob(UnsafeRawBufferPointer)

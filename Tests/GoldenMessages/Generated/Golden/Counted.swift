@@ -22,10 +22,8 @@ public struct Counted: Hashable, Sendable {
     public var valueCount: UInt64
     /// The values.
     public var values: [UInt64]
-    /// What may be left out.
-    public var extra: UInt64
-    /// What may be left out, too.
-    public var note: String
+    /// Texts in bytes.
+    public var byteTexts: [String]
 
     @inlinable
     public init(
@@ -38,8 +36,7 @@ public struct Counted: Hashable, Sendable {
         points: [Point] = [],
         valueCount: UInt64 = 0,
         values: [UInt64] = [],
-        extra: UInt64 = 0,
-        note: String = ""
+        byteTexts: [String] = []
     ) {
         self.point = point
         self.texts = texts
@@ -50,8 +47,7 @@ public struct Counted: Hashable, Sendable {
         self.points = points
         self.valueCount = valueCount
         self.values = values
-        self.extra = extra
-        self.note = note
+        self.byteTexts = byteTexts
     }
 }
 
@@ -78,7 +74,7 @@ extension Counted: DqliteEncodable {
             throw WireEncodingError(.countMismatch, field: "Counted.values")
         }
         size &+= self.values.count &* 8
-        size &+= try dqliteTextSize(self.note, field: "Counted.note")
+        for element in self.byteTexts { size &+= try dqliteTextSize(element, field: "Counted.byteTexts") }
         return size
     }
 
@@ -99,8 +95,8 @@ extension Counted: DqliteEncodable {
         for element in self.points { element.encodeDqlite(into: &writer, revision: revision) }
         writer.word(self.valueCount)
         for element in self.values { writer.word(element) }
-        writer.word(self.extra)
-        writer.text(self.note)
+        writer.word(UInt64(self.byteTexts.count))
+        for element in self.byteTexts { writer.text(element) }
     }
 
     @inlinable
@@ -135,8 +131,10 @@ extension Counted: DqliteEncodable {
         self.values = []
         self.values.reserveCapacity(valuesCount)
         for _ in 0..<valuesCount { self.values.append(try reader.word()) }
-        self.extra = reader.isAtEnd ? 0 : try reader.word()
-        self.note = reader.isAtEnd ? "" : try reader.text()
+        let byteTextsCount = try reader.count(elementSize: 8)
+        self.byteTexts = []
+        self.byteTexts.reserveCapacity(byteTextsCount)
+        for _ in 0..<byteTextsCount { self.byteTexts.append(try reader.text()) }
     }
 }
 
@@ -171,8 +169,7 @@ extension Counted: ProtobufEncodable {
             for element in self.values { packedSize &+= varintSize(element) }
             size &+= 1 &+ lengthDelimitedSize(packedSize)
         }
-        if self.extra != 0 { size &+= 1 &+ varintSize(self.extra) }
-        if !self.note.isEmpty { size &+= 1 &+ lengthDelimitedSize(self.note.utf8.count) }
+        for element in self.byteTexts { size &+= 1 &+ lengthDelimitedSize(element.utf8.count) }
         return size
     }
 
@@ -226,13 +223,9 @@ extension Counted: ProtobufEncodable {
             writer.varint(UInt64(packedSize))
             for element in self.values { writer.varint(element) }
         }
-        if self.extra != 0 {
-            writer.byte(80)
-            writer.varint(self.extra)
-        }
-        if !self.note.isEmpty {
-            writer.byte(90)
-            writer.string(self.note)
+        for element in self.byteTexts {
+            writer.byte(82)
+            writer.string(element)
         }
     }
 
@@ -243,7 +236,7 @@ extension Counted: ProtobufEncodable {
             switch key {
             case 10:
                 var element = try reader.nested("Point")
-                self.point = try Point(protobuf: &element)
+                try self.point.mergeProtobuf(from: &element)
             case 18:
                 if self.texts.isEmpty { self.texts.reserveCapacity(reader.countOfNeighbours(18)) }
                 self.texts.append(try reader.string())
@@ -273,8 +266,9 @@ extension Counted: ProtobufEncodable {
                 var elements = try reader.nested("Counted")
                 while !elements.isAtEnd { self.values.append(try elements.varint()) }
             case 72: self.values.append(try reader.varint())
-            case 80: self.extra = try reader.varint()
-            case 90: self.note = try reader.string()
+            case 82:
+                if self.byteTexts.isEmpty { self.byteTexts.reserveCapacity(reader.countOfNeighbours(82)) }
+                self.byteTexts.append(try reader.string())
             default: try reader.skip(key)
             }
         }

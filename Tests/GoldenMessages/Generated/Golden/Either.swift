@@ -69,9 +69,9 @@ extension Either: ProtobufEncodable {
                 var element = try reader.nested("Little")
                 self.values.append(try Little(protobuf: &element))
             default:
-                if let left = try Left(protobuf: &reader, key: key) {
+                if let left = try Left(protobuf: &reader, key: key, after: self.left) {
                     self.left = left
-                } else if let rightSide = try RightSide(protobuf: &reader, key: key) {
+                } else if let rightSide = try RightSide(protobuf: &reader, key: key, after: self.rightSide) {
                     self.rightSide = rightSide
                 } else {
                     try reader.skip(key)
@@ -106,16 +106,27 @@ extension Either.Left {
         }
     }
 
-    /// Reads the message that belongs to `key`; nil when none does.
+    /// Reads the message that belongs to `key`; nil when none does. Of a message that comes in parts this is another
+    /// one: it is merged with `earlier`.
     @inlinable
-    init?(protobuf reader: inout ProtobufReader, key: UInt32) throws(WireError) {
+    init?(protobuf reader: inout ProtobufReader, key: UInt32, after earlier: Self?) throws(WireError) {
         switch key {
         case 10:
-            var body = try reader.nested("Point")
-            self = .point(try Point(protobuf: &body))
+            var part = try reader.nested("Point")
+            if case .point(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .point(body)
+            } else {
+                self = .point(try Point(protobuf: &part))
+            }
         case 18:
-            var body = try reader.nested("Strings")
-            self = .strings(try Strings(protobuf: &body))
+            var part = try reader.nested("Strings")
+            if case .strings(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .strings(body)
+            } else {
+                self = .strings(try Strings(protobuf: &part))
+            }
         default: return nil
         }
     }
@@ -141,14 +152,30 @@ extension Either.RightSide {
         }
     }
 
-    /// Reads the message that belongs to `key`; nil when none does.
+    /// Reads the message that belongs to `key`; nil when none does. Of a message that comes in parts this is another
+    /// one: it is merged with `earlier`.
     @inlinable
-    init?(protobuf reader: inout ProtobufReader, key: UInt32) throws(WireError) {
+    init?(protobuf reader: inout ProtobufReader, key: UInt32, after earlier: Self?) throws(WireError) {
         switch key {
         case 26:
-            var body = try reader.nested("Numbers")
-            self = .numbers(try Numbers(protobuf: &body))
+            var part = try reader.nested("Numbers")
+            if case .numbers(var body)? = earlier {
+                try body.mergeProtobuf(from: &part)
+                self = .numbers(body)
+            } else {
+                self = .numbers(try Numbers(protobuf: &part))
+            }
         default: return nil
         }
+    }
+}
+
+extension Either {
+    /// Keys of the fields in the protobuf encoding: number times 8 plus wire type.
+    public enum ProtobufKey {
+        @inlinable public static var point: UInt32 { 10 }
+        @inlinable public static var strings: UInt32 { 18 }
+        @inlinable public static var numbers: UInt32 { 26 }
+        @inlinable public static var values: UInt32 { 34 }
     }
 }

@@ -126,3 +126,21 @@ extension Little {
         }
     }
 }
+
+extension Little {
+    /// Keys of the fields in the protobuf encoding: number times 8 plus wire type.
+    public enum ProtobufKey {
+        @inlinable public static var nothing: UInt32 { 8 }
+        @inlinable public static var number: UInt32 { 16 }
+        @inlinable public static var small: UInt32 { 24 }
+    }
+}
+
+extension Little {
+    /// Numbers of the types in the dqlite encoding.
+    public enum TypeCode {
+        @inlinable public static var nothing: UInt8 { 1 }
+        @inlinable public static var number: UInt8 { 2 }
+        @inlinable public static var small: UInt8 { 3 }
+    }
+}

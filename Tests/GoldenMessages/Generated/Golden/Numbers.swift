@@ -194,4 +194,29 @@ extension Numbers: ProtobufEncodable {
         guard magic == 0x6e65_646c_6f47_7144 else { throw reader.error(.invalidValue) }
         guard version == 2 else { throw reader.error(.invalidValue) }
     }
+
+    /// Reads another part of the message up to the end of the reader.
+    @inlinable
+    mutating func mergeProtobuf(from reader: inout ProtobufReader) throws(WireError) {
+        while let key = try reader.nextKey() {
+            switch key {
+            case 9: self.double = Double(bitPattern: try reader.fixed64())
+            case 16: self.wide = UInt32(truncatingIfNeeded: try reader.varint())
+            case 24: self.half = try reader.varint()
+            case 32: self.signed = Int32(truncatingIfNeeded: try reader.varint())
+            case 40: self.short = try reader.varint()
+            case 48: self.byte = UInt32(truncatingIfNeeded: try reader.varint())
+            case 56:
+                let magic = try reader.varint()
+                guard magic == 0x6e65_646c_6f47_7144 else { throw reader.error(.invalidValue) }
+            case 64:
+                let version = UInt32(truncatingIfNeeded: try reader.varint())
+                guard version == 2 else { throw reader.error(.invalidValue) }
+            case 72: self.color = Color(rawValue: UInt32(truncatingIfNeeded: try reader.varint()))
+            case 80: self.bool = try reader.varint() != 0
+            case 89: self.fixed = try reader.fixed64()
+            default: try reader.skip(key)
+            }
+        }
+    }
 }

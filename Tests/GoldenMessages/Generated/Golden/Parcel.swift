@@ -8,7 +8,7 @@ public struct Parcel: Hashable, Sendable {
     public var first: [UInt8]
     /// The pieces.
     public var pieces: [Piece]
-    /// What old nodes leave out.
+    /// A flag.
     public var flag: Bool
 
     @inlinable
@@ -63,7 +63,7 @@ extension Parcel: DqliteEncodable {
         self.pieces = []
         self.pieces.reserveCapacity(piecesCount)
         for _ in 0..<piecesCount { self.pieces.append(try Piece(dqliteHeader: &header, payload: &reader)) }
-        self.flag = header.isAtEnd ? false : try header.word() != 0
+        self.flag = try header.word() != 0
     }
 }
 

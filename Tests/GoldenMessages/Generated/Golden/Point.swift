@@ -79,6 +79,12 @@ extension Point: ProtobufEncodable {
     @inlinable
     public init(protobuf reader: inout ProtobufReader) throws(WireError) {
         self.init()
+        try self.mergeProtobuf(from: &reader)
+    }
+
+    /// Reads another part of the message up to the end of the reader.
+    @inlinable
+    mutating func mergeProtobuf(from reader: inout ProtobufReader) throws(WireError) {
         while let key = try reader.nextKey() {
             switch key {
             case 8: self.x = Int64(bitPattern: try reader.varint())

@@ -172,7 +172,7 @@ extension Scalars: ProtobufEncodable {
             case 96: self.color = Color(rawValue: UInt32(truncatingIfNeeded: try reader.varint()))
             case 106:
                 var element = try reader.nested("Point")
-                self.point = try Point(protobuf: &element)
+                try self.point.mergeProtobuf(from: &element)
             case 800: self.farAway = try reader.varint()
             default: try reader.skip(key)
             }
