@@ -64,6 +64,8 @@ struct SessionStateMachine<Operation: Sendable>: Sendable {
     private var isResumed = false
     /// The turn that was granted before the slice had come to wait for it.
     private var granted: WriterQueue.Ticket?
+    /// The wait that was over before the slice had come to it.
+    private var expired: (ticket: WriterQueue.Ticket, reason: StopReason)?
     private var holdsTurn = false
     private var transactionStart: Instant?
     private var lastUse: Instant?
@@ -100,6 +102,7 @@ struct SessionStateMachine<Operation: Sendable>: Sendable {
         self.operationStart = now
         self.isResumed = false
         self.granted = nil
+        self.expired = nil
     }
 
     mutating func resume() -> Action {
@@ -157,7 +160,8 @@ struct SessionStateMachine<Operation: Sendable>: Sendable {
             self.phase = .scheduled(.proceed)
             return .schedule
         case .running:
-            self.granted = ticket
+            // The word of an earlier ticket may come late, and says nothing about this operation's.
+            self.granted = max(self.granted ?? ticket, ticket)
             return .none
         default: return .none
         }
@@ -168,9 +172,8 @@ struct SessionStateMachine<Operation: Sendable>: Sendable {
         switch self.phase {
         case .waitsForTurn(ticket): return self.stop(because: reason)
         case .running:
-            // Not yet waiting: it will see that it waits in vain.
-            self.granted = ticket
-            if self.stop == nil { self.stop = reason }
+            // Not yet waiting: it will see that it waits in vain, if the ticket is its own.
+            if ticket >= self.expired?.ticket ?? 0 { self.expired = (ticket, reason) }
             return .none
         default: return .none
         }
@@ -275,6 +278,7 @@ struct SessionStateMachine<Operation: Sendable>: Sendable {
     ///
     /// - Returns: Whether the slice ends here; otherwise it goes on at once.
     mutating func waitForTurn(_ ticket: WriterQueue.Ticket) -> Bool {
+        if let expired, expired.ticket == ticket, self.stop == nil { self.stop = expired.reason }
         if self.granted == ticket || self.stop != nil { return false }
         self.phase = .waitsForTurn(ticket)
         return true

@@ -38,6 +38,25 @@ struct SessionStateMachineTests {
         #expect(machine.nextAlarm == nil)
     }
 
+    @Test("what comes late about the ticket of an earlier operation changes nothing")
+    func staleTickets() {
+        var machine = self.running()
+        #expect(machine.turnGranted(2).name == "none")
+        #expect(machine.turnGranted(1).name == "none")
+        var waits = machine.waitForTurn(2)
+        #expect(!waits)
+        machine = self.running()
+        #expect(machine.turnExpired(1, reason: .interrupted).name == "none")
+        #expect(machine.stop == nil)
+        waits = machine.waitForTurn(2)
+        #expect(waits)
+        machine = self.running()
+        _ = machine.turnExpired(2, reason: .overloaded)
+        waits = machine.waitForTurn(2)
+        #expect(!waits)
+        #expect(machine.stop == .overloaded)
+    }
+
     @Test("the next operation may be asked for from within the answer to the last")
     func handingOver() {
         var machine = self.running()
