@@ -18,9 +18,13 @@ final class Authorizer {
         var isTransactionControl = false
         /// Whether it ends a transaction by COMMIT, END or RELEASE.
         var mayCommit = false
+        /// Whether it changes what is TEMP, and whether it changes anything else.
+        var changesTemporary = false
+        var changesDatabase = false
     }
 
     private let isStateless: Bool
+    private let isReadOnly: Bool
     private let maximumCacheSize: Int
     /// The reason of the last refusal.
     var refusal: String?
@@ -29,9 +33,15 @@ final class Authorizer {
     var isVacuuming = false
     /// What the engine does for itself is not judged.
     var isOff = false
+    /// Set while a statement runs that was compiled to change nothing but TEMP, without the turn to write. SQLite may
+    /// compile it again in the middle, when the schema has changed, and functions may run statements of their own.
+    var deniesChanges = false
+    /// Whether something was refused because of that.
+    var hasDeniedChange = false
 
-    init(isStateless: Bool, maximumCacheSize: Int) {
+    init(isStateless: Bool, isReadOnly: Bool, maximumCacheSize: Int) {
         self.isStateless = isStateless
+        self.isReadOnly = isReadOnly
         self.maximumCacheSize = maximumCacheSize
     }
 
@@ -39,10 +49,10 @@ final class Authorizer {
     func install(on connection: OpaquePointer) {
         sqlite3_set_authorizer(
             connection,
-            { context, action, first, second, _, _ in
+            { context, action, first, second, database, _ in
                 guard let context else { return SQLITE_DENY }
                 let authorizer = Unmanaged<Authorizer>.fromOpaque(context).takeUnretainedValue()
-                return authorizer.allows(action, first, second) ? SQLITE_OK : SQLITE_DENY
+                return authorizer.allows(action, first, second, database) ? SQLITE_OK : SQLITE_DENY
             }, Unmanaged.passUnretained(self).toOpaque())
     }
 
@@ -51,27 +61,40 @@ final class Authorizer {
         return false
     }
 
-    private func allows(_ action: Int32, _ first: UnsafePointer<CChar>?, _ second: UnsafePointer<CChar>?) -> Bool {
+    private func allows(
+        _ action: Int32, _ first: UnsafePointer<CChar>?, _ second: UnsafePointer<CChar>?,
+        _ database: UnsafePointer<CChar>?
+    ) -> Bool {
         if self.isOff { return true }
         if self.isVacuuming, action != SQLITE_ATTACH { return true }
         switch action {
         // By far the most frequent.
-        case SQLITE_READ, SQLITE_SELECT:
+        case SQLITE_READ:
+            // Tables of this name are SQLite's own; the names of other modules may be those of somebody's tables.
+            guard let first, sqlite3_strnicmp(first, "sqlite_", 7) == 0 else { return true }
+            return self.allowsModule(first)
+        case SQLITE_SELECT, SQLITE_RECURSIVE:
             return true
         case SQLITE_INSERT, SQLITE_UPDATE, SQLITE_DELETE, SQLITE_CREATE_INDEX, SQLITE_CREATE_TABLE,
-            SQLITE_CREATE_TRIGGER, SQLITE_CREATE_VIEW, SQLITE_CREATE_VTABLE, SQLITE_DROP_INDEX, SQLITE_DROP_TABLE,
-            SQLITE_DROP_TRIGGER, SQLITE_DROP_VIEW, SQLITE_DROP_VTABLE, SQLITE_ALTER_TABLE, SQLITE_REINDEX,
-            SQLITE_ANALYZE, SQLITE_RECURSIVE:
-            return true
+            SQLITE_CREATE_TRIGGER, SQLITE_CREATE_VIEW, SQLITE_DROP_INDEX, SQLITE_DROP_TABLE, SQLITE_DROP_TRIGGER,
+            SQLITE_DROP_VIEW, SQLITE_DROP_VTABLE, SQLITE_REINDEX, SQLITE_ANALYZE:
+            return self.allowsChange(of: database)
+        case SQLITE_ALTER_TABLE:
+            return self.allowsChange(of: first)
+        case SQLITE_CREATE_VTABLE:
+            if self.isStateless, let database, sqlite3_stricmp(database, "temp") == 0 {
+                return self.refuse(Self.noTemporaryObjects)
+            }
+            return self.allowsModule(second) && self.allowsChange(of: database)
         case SQLITE_FUNCTION:
-            guard let second, sqlite3_stricmp(second, "load_extension") == 0 else { return true }
-            return self.refuse("load_extension is refused: a node runs no code that its clients bring")
+            return self.allowsFunction(second)
         case SQLITE_TRANSACTION, SQLITE_SAVEPOINT:
             return self.allowsTransactionControl(action, first)
         case SQLITE_CREATE_TEMP_INDEX, SQLITE_CREATE_TEMP_TABLE, SQLITE_CREATE_TEMP_TRIGGER, SQLITE_CREATE_TEMP_VIEW,
             SQLITE_DROP_TEMP_INDEX, SQLITE_DROP_TEMP_TABLE, SQLITE_DROP_TEMP_TRIGGER, SQLITE_DROP_TEMP_VIEW:
-            guard self.isStateless else { return true }
-            return self.refuse("TEMP objects need a session: requests without one leave nothing behind")
+            if self.isStateless { return self.refuse(Self.noTemporaryObjects) }
+            self.findings.changesTemporary = true
+            return true
         case SQLITE_PRAGMA:
             return self.allowsPragma(first.map { String(cString: $0) } ?? "", second.map { String(cString: $0) })
         case SQLITE_ATTACH:
@@ -87,6 +110,61 @@ final class Authorizer {
             return self.refuse("the statement does what this node does not know (action \(action)), and is refused")
         }
     }
+
+    private static let noTemporaryObjects =
+        "TEMP objects need a session: requests without one leave nothing behind"
+
+    private func allowsChange(of database: UnsafePointer<CChar>?) -> Bool {
+        if let database, sqlite3_stricmp(database, "temp") == 0 {
+            self.findings.changesTemporary = true
+            return true
+        }
+        self.findings.changesDatabase = true
+        return self.allowsChange()
+    }
+
+    private func allowsChange() -> Bool {
+        guard self.deniesChanges else { return true }
+        self.hasDeniedChange = true
+        return self.refuse("the statement changes the database in a way that could not be foreseen, and is refused")
+    }
+
+    private func allowsFunction(_ name: UnsafePointer<CChar>?) -> Bool {
+        guard let name, let (refused, reason) = Self.functions.first(where: { sqlite3_stricmp(name, $0.name) == 0 })
+        else { return true }
+        return self.refuse("\(refused) is refused: \(reason)")
+    }
+
+    private func allowsModule(_ name: UnsafePointer<CChar>?) -> Bool {
+        guard let name, let (refused, reason) = Self.modules.first(where: { sqlite3_stricmp(name, $0.name) == 0 })
+        else { return true }
+        return self.refuse("\(refused) is refused: \(reason)")
+    }
+
+    /// Functions that nobody may call. Some exist only in SQLite's own shell or in some builds.
+    private static let functions: [(name: String, reason: String)] = [
+        ("load_extension", "a node runs no code that its clients bring"),
+        // It tells addresses, and calls whatever address it is given; a bound one even where it is switched off.
+        ("fts3_tokenizer", "it gives and takes addresses of code in the node"),
+        // A SELECT that writes.
+        ("optimize", "it changes the table inside a SELECT; use INSERT INTO t (t) VALUES ('optimize')"),
+        ("edit", "a node starts no programs for its clients"),
+        ("readfile", "the files of a node are not its clients'"),
+        ("writefile", "the files of a node are not its clients'"),
+        ("lsmode", "the files of a node are not its clients'"),
+        ("sqlite_log", "the log of the process is the node's"),
+    ]
+
+    /// Modules of virtual tables that nobody may use.
+    private static let modules: [(name: String, reason: String)] = [
+        ("sqlite_dbpage", "the pages of a database are the node's to read and write"),
+        // Requests without a session share connections, whose statements tell what others have asked.
+        ("sqlite_stmt", "it shows statements of other requests"),
+        ("fsdir", "the files of a node are not its clients'"),
+        ("zipfile", "the files of a node are not its clients'"),
+        ("csv", "the files of a node are not its clients'"),
+        ("completion", "it belongs to SQLite's shell"),
+    ]
 
     private func allowsTransactionControl(_ action: Int32, _ operation: UnsafePointer<CChar>?) -> Bool {
         let operation = operation.map { String(cString: $0) } ?? ""
@@ -104,11 +182,14 @@ final class Authorizer {
         switch PragmaPolicy.decide(name, argument: argument, maximumCacheSize: self.maximumCacheSize) {
         case .allowed(let writes):
             self.findings.pragmaWrites = writes
-            return true
+            return writes ? self.allowsChange() : true
         case .setting:
             if self.isStateless {
                 return self.refuse(
                     "PRAGMA \(name) cannot be set without a session: requests without one leave nothing behind")
+            }
+            if self.isReadOnly, name.lowercased() == "query_only" {
+                return self.refuse("PRAGMA query_only cannot be set: the database was opened with mode=ro")
             }
             self.findings.pragmaIsSetting = true
             return true

@@ -16,8 +16,6 @@ final class Connection {
     enum Source {
         /// The file; it must exist.
         case file(String)
-        /// The file, which is created.
-        case newFile(String)
         /// An empty database in memory, in place of a file that does not exist.
         case standIn
     }
@@ -26,17 +24,16 @@ final class Connection {
     /// the moment in which the log is recovered or removed, and for foreign processes.
     private static let backstop: Int32 = 5000
 
-    init(_ source: Source, authorizer: Authorizer, stopFlag: StopFlag) throws(EngineError) {
+    /// - Parameter limits: What statements may be and do; nil for the engine's own.
+    init(
+        _ source: Source, authorizer: Authorizer, stopFlag: StopFlag, limits: EngineConfiguration?
+    ) throws(EngineError) {
         var flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_PRIVATECACHE
         let path: String
         switch source {
         case .file(let file):
             path = file
             flags |= SQLITE_OPEN_NOFOLLOW
-            self.isStandIn = false
-        case .newFile(let file):
-            path = file
-            flags |= SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_CREATE
             self.isStandIn = false
         case .standIn:
             path = ":memory:"
@@ -53,16 +50,26 @@ final class Connection {
         self.handle = handle
         self.authorizer = authorizer
         self.stopFlag = stopFlag
+        if let limits { self.limit(limits) }
         try self.configure(source)
     }
 
     deinit { sqlite3_close_v2(self.handle) }
+
+    private func limit(_ limits: EngineConfiguration) {
+        // A function is one step to SQLite, which looks for interrupts between steps only.
+        sqlite3_limit(self.handle, SQLITE_LIMIT_LENGTH, Int32(clamping: limits.maximumValueSize))
+        sqlite3_limit(self.handle, SQLITE_LIMIT_SQL_LENGTH, Int32(clamping: limits.maximumSQLSize))
+        sqlite3_limit(self.handle, SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1000)
+    }
 
     private func configure(_ source: Source) throws(EngineError) {
         sqlite3_busy_timeout(self.handle, Self.backstop)
         // dqlite's default, unlike SQLite's own.
         _ = dqlite_sqlite3_set(self.handle, SQLITE_DBCONFIG_ENABLE_FKEY, 1)
         _ = dqlite_sqlite3_set(self.handle, SQLITE_DBCONFIG_DEFENSIVE, 1)
+        // Addresses that are bound pass even so: the authorizer refuses the function.
+        _ = dqlite_sqlite3_set(self.handle, SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER, 0)
         // Schemas stay trusted: this process gives SQLite no functions of its own that a schema could misuse, and
         // full-text tables of SQLite 3.40 cannot be filled by triggers otherwise.
         _ = dqlite_sqlite3_set(self.handle, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0)
@@ -72,9 +79,6 @@ final class Connection {
         sqlite3_limit(self.handle, SQLITE_LIMIT_ATTACHED, 1)
         switch source {
         case .file:
-            try self.execute("PRAGMA journal_mode = WAL")
-        case .newFile:
-            try self.execute("PRAGMA page_size = 4096")
             try self.execute("PRAGMA journal_mode = WAL")
         case .standIn: break
         }

@@ -21,7 +21,7 @@ final class Database: AlarmTarget {
 
     let name: String
     let path: String
-    private let directory: String
+    let directory: String
     private let writeTimeout: Duration
     private let clock: AlarmClock
     private let state = Mutex(State())

@@ -1,7 +1,7 @@
 internal import DqliteProtocol
 
 /// The name of a database, and how a session wants it opened.
-struct DatabaseName: Hashable, Sendable {
+struct DatabaseName: Sendable {
     /// What a session may do, and whether the database must exist.
     enum Mode: Hashable, Sendable {
         /// Read only; the database must exist.

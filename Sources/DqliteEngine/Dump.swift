@@ -45,8 +45,8 @@ final class Dump: Job {
             throw EngineError(
                 code: FailureCode.databaseNotFound, message: "database does not exist: \(self.name)")
         }
-        let authorizer = Authorizer(isStateless: true, maximumCacheSize: 0)
-        let connection = try Connection(.file(self.path), authorizer: authorizer, stopFlag: StopFlag())
+        let authorizer = Authorizer(isStateless: true, isReadOnly: true, maximumCacheSize: 0)
+        let connection = try Connection(.file(self.path), authorizer: authorizer, stopFlag: StopFlag(), limits: nil)
         // One snapshot for the size and for the pages.
         try connection.execute("BEGIN; SELECT count(*) FROM sqlite_schema")
         defer { connection.rollBack() }

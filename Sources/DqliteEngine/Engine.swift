@@ -18,7 +18,10 @@ internal import Synchronization
 public final class Engine: Sendable {
     private struct State {
         /// Databases that sessions have open, and by how many.
-        var databases: [String: (database: Database, sessions: Int)] = [:]
+        ///
+        /// By the bytes of the name, as file systems have it: strings are equal in Swift also when they are written
+        /// differently in Unicode.
+        var databases: [[UInt8]: (database: Database, sessions: Int)] = [:]
         var sessions: [UInt64: EngineSession] = [:]
         var lastSession: UInt64 = 0
         var isClosed = false
@@ -38,6 +41,7 @@ public final class Engine: Sendable {
     public init(configuration: EngineConfiguration) throws(EngineError) {
         try SQLiteVersion.check()
         self.directory = try Self.openDirectory(configuration.directory)
+        Database.removeUnfinished(in: self.directory)
         self.configuration = configuration
         self.pool = WorkerPool(
             maximumThreads: configuration.maximumThreads, maximumWaiting: configuration.maximumWaitingRequests,
@@ -63,7 +67,8 @@ public final class Engine: Sendable {
     ///   - database: A plain file name, or `file:NAME?mode=…` with `ro`, `rw` or `rwc`.
     ///   - encoding: What the session's requests are read from and its results are written in.
     ///   - isStateless: Whether each request is a transaction of its own that leaves nothing behind: BEGIN, SAVEPOINT,
-    ///     Prepare, TEMP objects and settings of the connection are refused.
+    ///     Prepare, TEMP objects and settings of the connection are refused. `last_insert_rowid()` begins at 0 in each
+    ///     request; the functions `changes()` and `total_changes()` go on from the request before.
     /// - Throws: SQLITE_CANTOPEN (14) for a name that is refused, and for a database that does not exist with `mode=ro`
     ///   or
     ///   `mode=rw`; SQLITE_FULL (13) when too many databases are open.
@@ -75,14 +80,15 @@ public final class Engine: Sendable {
             if state.isClosed {
                 return (nil, EngineError(code: FailureCode.cannotOpen, message: "the node is shutting down"))
             }
-            let database = state.databases[name.file]?.database ?? self.database(name.file)
+            let key = Array(name.file.utf8)
+            let database = state.databases[key]?.database ?? self.database(name.file)
             if name.mode != .readWriteCreate, !database.exists {
                 return (nil, Self.doesNotExist(text))
             }
-            if state.databases[name.file] == nil, state.databases.count >= self.configuration.maximumDatabases {
+            if state.databases[key] == nil, state.databases.count >= self.configuration.maximumDatabases {
                 return (nil, Self.tooManyDatabases(state.databases.count))
             }
-            state.databases[name.file, default: (database, 0)].sessions += 1
+            state.databases[key, default: (database, 0)].sessions += 1
             state.lastSession += 1
             let session = EngineSession(
                 engine: self, number: state.lastSession, database: database, mode: name.mode, encoding: encoding,
@@ -102,7 +108,7 @@ public final class Engine: Sendable {
     func sessionClosed(_ session: EngineSession) {
         self.state.withLock { state in
             guard state.sessions.removeValue(forKey: session.number) != nil else { return }
-            let name = session.database.name
+            let name = Array(session.database.name.utf8)
             guard let entry = state.databases[name] else { return }
             if entry.sessions == 1 {
                 state.databases[name] = nil

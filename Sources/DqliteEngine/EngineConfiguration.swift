@@ -15,6 +15,17 @@ public struct EngineConfiguration: Sendable {
     public var maximumDatabases: Int = 1024
     /// Statements that a session may have prepared at once.
     public var maximumStatementsPerSession: Int = 4096
+    /// Bytes that the SQL of a session's prepared statements may have together.
+    public var maximumStatementBytesPerSession: Int = 16 << 20
+    /// Bytes that the SQL of a request may have.
+    public var maximumSQLSize: Int = 16 << 20
+    /// Bytes that a value, or a row, may have; larger ones fail with SQLITE_TOOBIG (18).
+    ///
+    /// It also bounds what a single function can do to memory and time: SQLite looks for interrupts and timeouts
+    /// between the steps of its machine, and a function is one step. Of its functions `instr`, `replace` and `trim`
+    /// take time in proportion to the product of the sizes of their arguments; with two large ones they run for long
+    /// all the same, and occupy their thread meanwhile.
+    public var maximumValueSize: Int = 64 << 20
     /// Statements that a session keeps compiled for SQL text that comes again.
     public var statementCacheCapacity: Int = 64
     /// How long a transaction may be open. Then it is rolled back, and the session's next request fails with

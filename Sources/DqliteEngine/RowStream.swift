@@ -15,6 +15,8 @@ internal import DqliteProtocol
 /// A row that has been stepped to but not yet stored stays where it is while the result is paused.
 struct RowStream {
     enum End {
+        /// The statement has come to its end; the result has yet to be ended.
+        case statementEnded
         /// Everything is written; the last part has yet to be ended.
         case done
         case paused
@@ -33,7 +35,7 @@ struct RowStream {
     }
 
     private var next = Next.step
-    private var hasStepped = false
+    private(set) var hasStepped = false
     private var columnCount = 0
     private var partIsOpen = false
     private var partSize = 0
@@ -49,16 +51,18 @@ struct RowStream {
         _ preferredSize: Int
     ) -> End {
         while true {
-            if stopFlag.isSet { return .stopped }
             var rowSize = 0
             switch self.next {
             case .step:
+                if stopFlag.isSet { return .stopped }
                 let result = statement.step()
                 guard result == SQLITE_ROW || result == SQLITE_DONE else { return .failed(ResultCode(result)) }
                 if !self.hasStepped { self.refreshColumns(Encoder.self, statement) }
                 self.next = result == SQLITE_ROW ? .row : .end
+                if result == SQLITE_DONE { return .statementEnded }
                 continue
             case .row:
+                if stopFlag.isSet { return .stopped }
                 switch self.measure(Encoder.self, statement) {
                 case .size(let size): rowSize = size
                 case .noMemory: return .failed(ResultCode(SQLITE_NOMEM))

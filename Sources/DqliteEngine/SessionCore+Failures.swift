@@ -30,12 +30,23 @@ extension SessionCore {
 
     /// The failure of an operation that was told to end.
     func stopped(_ session: EngineSession) -> EngineError {
-        var error = EngineError(session.stopReason ?? .interrupted)
-        if let execution = self.execution {
-            if execution.wasInTransaction, self.connection?.isInAutocommit ?? false {
-                error.message += "; the transaction was rolled back"
-            }
-            if execution.hasCommitted { error.outcome = .committed }
+        let reason = session.stopReason ?? .interrupted
+        var error = EngineError(reason)
+        guard let execution = self.execution else { return error }
+        if execution.hasCommitted { error.outcome = .committed }
+        let isInAutocommit = self.connection?.isInAutocommit ?? true
+        guard let ended = execution.ended else {
+            if execution.wasInTransaction, isInAutocommit { error.message += "; the transaction was rolled back" }
+            return error
+        }
+        // Only the end of the result was not taken.
+        if execution.hasCommitted {
+            error.code = FailureCode.interrupted
+            error.message += "; the statement was complete and is committed"
+        } else if ended.traits.contains(.writes), !isInAutocommit, !self.rollsBack(reason) {
+            // It will be committed with its transaction, or not.
+            error.outcome = .unspecified
+            error.message += "; the statement was complete, its changes are part of the transaction"
         }
         return error
     }

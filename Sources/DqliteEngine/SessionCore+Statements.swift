@@ -10,10 +10,14 @@ extension SessionCore {
             preconditionFailure("nothing to go on with")
         }
         // Only the rows remain: the request was read, and its parameters are bound.
-        if case .rows = stage { return try self.streamRows(session) }
+        if case .rows = stage { return try self.streamRows(bytes, session) }
         var request = try self.decodeStatementRequest(bytes, operation)
         if case .begin = stage {
             try self.checkAbort()
+            // Those who share a connection shall not learn of one another.
+            if self.isStateless, let connection = self.connection {
+                sqlite3_set_last_insert_rowid(connection.handle, 0)
+            }
             if let sql = request.sql { try self.check(sql: sql) }
             self.execution?.stage = .compile
         }
@@ -26,7 +30,7 @@ extension SessionCore {
             switch self.execution!.stage {
             case .begin, .compile:
                 guard try self.findStatement(request, session) else {
-                    return .finished(.result(try self.openConnection(session).result))
+                    return .finished(.result(self.result(of: try self.openConnection(session))))
                 }
                 self.execution!.stage = .turn
             case .turn:
@@ -42,17 +46,28 @@ extension SessionCore {
                 try self.bind(&request, session)
                 if operation.code == .query || operation.code == .querySQL {
                     self.execution!.stage = .rows
-                    return try self.streamRows(session)
+                    return try self.streamRows(bytes, session)
                 }
-                try self.runToEnd(session)
-                self.endStatement(session)
-                if request.sql == nil { return .finished(.result(try self.openConnection(session).result)) }
+                guard try self.runToEnd(session) else { return try self.tryAgain(bytes, session) }
+                try self.endStatement(session)
+                // What is done is not interrupted any more.
+                guard let sql = request.sql, self.execution!.tail < sql.count else {
+                    return .finished(.result(self.result(of: try self.openConnection(session))))
+                }
                 self.execution!.offset = self.execution!.tail
+                self.execution!.isSecondTry = false
                 self.execution!.stage = .compile
             case .rows:
-                return try self.streamRows(session)
+                return try self.streamRows(bytes, session)
             }
         }
+    }
+
+    /// The numbers that answer Exec and ExecSQL. Without a session they are the request's own.
+    private func result(of connection: Connection) -> ResultResponse {
+        var result = connection.result
+        if self.isStateless, !self.execution!.hasChangedRows { result.rowsAffected = 0 }
+        return result
     }
 
     /// Tells the client once that its transaction was rolled back.
@@ -139,6 +154,8 @@ extension SessionCore {
                 code: FailureCode.readOnly,
                 message: "attempt to write a readonly database: it was opened with mode=ro")
         }
+        // TEMP objects need nothing of the database; but those of the stand-in would be lost with it.
+        if statement.traits.contains(.isTemporary), !(self.connection?.isStandIn ?? true) { return nil }
         if !self.holdsTurn {
             switch self.database.requestTurn(for: session) {
             case .granted: self.holdsTurn = true
@@ -171,7 +188,8 @@ extension SessionCore {
             throw Self.tooManyParameters(available, for: statement.parameterCount)
         }
         do {
-            self.execution!.consumed += try statement.bind(&request.parameters, available: available)
+            self.execution!.taken = try statement.bind(&request.parameters, available: available)
+            self.execution!.consumed += self.execution!.taken
         } catch {
             switch error {
             case .wire(let error): throw Self.unreadable(error)
@@ -191,18 +209,47 @@ extension SessionCore {
         }
         connection.authorizer.refusal = nil
         connection.authorizer.isVacuuming = traits.contains(.isVacuum)
+        connection.authorizer.deniesChanges = !self.holdsTurn && !connection.isStandIn
+        connection.authorizer.hasDeniedChange = false
+    }
+
+    /// Whether the first step of a statement has failed because it would have written without the turn. It has done
+    /// nothing yet; compiled once more it shows what it needs.
+    private func lacksTurn(_ connection: Connection) -> Bool {
+        connection.authorizer.hasDeniedChange && !self.execution!.isSecondTry
+    }
+
+    /// Compiles the statement again, and runs it.
+    private func tryAgain(_ bytes: UnsafeRawBufferPointer, _ session: EngineSession) throws(EngineError) -> SliceEnd {
+        self.abandonStatement(self.execution!)
+        if let statement = self.execution!.statement { self.cache.remove(statement) }
+        self.execution!.prepared?.statement = nil
+        self.execution!.statement = nil
+        self.execution!.hasSavepoint = false
+        self.execution!.consumed -= self.execution!.taken
+        self.execution!.stream = RowStream()
+        self.execution!.isSecondTry = true
+        self.execution!.stage = .compile
+        return try self.runStatements(bytes, session)
     }
 
     /// Runs a statement whose rows nobody wants.
-    private func runToEnd(_ session: EngineSession) throws(EngineError) {
+    ///
+    /// - Returns: false if it has to be tried again.
+    private func runToEnd(_ session: EngineSession) throws(EngineError) -> Bool {
         guard let statement = self.execution!.statement, let connection = self.connection else {
             preconditionFailure("no statement to run")
         }
         defer { connection.authorizer.isVacuuming = false }
+        var isFirst = true
         while true {
             let result = statement.step()
-            if result == SQLITE_DONE { return }
-            guard result == SQLITE_ROW else { throw self.failure(ResultCode(result), session) }
+            if result == SQLITE_DONE { return true }
+            guard result == SQLITE_ROW else {
+                if isFirst, self.lacksTurn(connection) { return false }
+                throw self.failure(ResultCode(result), session)
+            }
+            isFirst = false
             if statement.traits.isDisjoint(with: [.writes, .isPragma]) {
                 throw EngineError(
                     code: FailureCode.error, message: "rows yielded when none expected for EXEC request",
@@ -213,7 +260,7 @@ extension SessionCore {
     }
 
     /// Brings the connection into order after a statement that has come to its end.
-    private func endStatement(_ session: EngineSession) {
+    private func endStatement(_ session: EngineSession) throws(EngineError) {
         guard let statement = self.execution!.statement, let connection = self.connection else { return }
         statement.reset()
         if self.execution!.hasSavepoint {
@@ -221,21 +268,25 @@ extension SessionCore {
             try? connection.execute("RELEASE \(Self.savepoint)")
             self.execution!.hasSavepoint = false
         }
+        connection.authorizer.deniesChanges = false
         let traits = statement.traits
         if connection.isInAutocommit, !traits.isDisjoint(with: [.writes, .mayCommit]) {
             self.execution!.hasCommitted = true
         }
         if connection.isStandIn, traits.contains(.isTransactionControl) {
-            self.transactionControl.append(statement.sql)
+            try self.note(transactionControl: statement.sql)
         }
+        if traits.contains(.changesRows) { self.execution!.hasChangedRows = true }
         self.execution!.statement = nil
         self.noteEndOfTransaction()
+        try self.checkTurn()
         self.leaveTurnUnlessWriting(session)
     }
 
     /// Goes on with the rows of Query or QuerySQL.
-    private func streamRows(_ session: EngineSession) throws(EngineError) -> SliceEnd {
-        guard let statement = self.execution!.statement, let connection = self.connection else {
+    private func streamRows(_ bytes: UnsafeRawBufferPointer, _ session: EngineSession) throws(EngineError) -> SliceEnd {
+        guard let statement = self.execution!.statement ?? self.execution!.ended, let connection = self.connection
+        else {
             preconditionFailure("no statement to run")
         }
         defer { connection.authorizer.isVacuuming = false }
@@ -255,12 +306,19 @@ extension SessionCore {
             self.execution!.prepared?.statement = nil
         }
         switch end {
-        case .done:
-            self.endStatement(session)
-            return .finished(.rows)
+        case .statementEnded:
+            // Before the end of the result is asked for: its reader may take its time, and what is committed is.
+            self.execution!.ended = statement
+            try self.endStatement(session)
+            return try self.streamRows(bytes, session)
+        case .done: return .finished(.rows)
         case .paused: return .paused
         case .stopped: throw self.stopped(session)
-        case .failed(let code): throw self.failure(code, session)
+        case .failed(let code):
+            if !self.execution!.stream.hasStepped, self.lacksTurn(connection) {
+                return try self.tryAgain(bytes, session)
+            }
+            throw self.failure(code, session)
         case .cannotCarry(let column):
             throw EngineError(
                 code: FailureCode.error,

@@ -53,6 +53,15 @@ final class SessionCore: @unchecked Sendable {
         var hasCommitted = false
         /// Whether the statement runs inside a savepoint of its own.
         var hasSavepoint = false
+        /// Whether rows were inserted, updated or deleted.
+        var hasChangedRows = false
+        /// Parameters that the statement itself has taken.
+        var taken = 0
+        /// Whether the statement was compiled once more, because it was about to write without the turn.
+        var isSecondTry = false
+        /// A statement of Query or QuerySQL that has come to its end, while its result may have not: the names of its
+        /// columns are still needed.
+        var ended: Statement?
         var stream = RowStream()
     }
 
@@ -73,7 +82,7 @@ final class SessionCore: @unchecked Sendable {
     var execution: Execution?
     /// What was done on the stand-in for a database that does not exist, and must be done again once it does: settings,
     /// and what controls the transaction that is open.
-    var settings: [String] = []
+    var settings: [(name: String, sql: String)] = []
     var transactionControl: [String] = []
 
     init(
@@ -130,6 +139,7 @@ final class SessionCore: @unchecked Sendable {
         self.execution = nil
         self.noteEndOfTransaction()
         self.leaveTurnUnlessWriting(session)
+        self.connection?.authorizer.deniesChanges = false
         let sink = execution.operation.sink
         switch answer {
         case .result(let response): sink.result(response)
@@ -140,13 +150,14 @@ final class SessionCore: @unchecked Sendable {
         }
     }
 
-    private func rollsBack(_ reason: StopReason) -> Bool {
+    func rollsBack(_ reason: StopReason) -> Bool {
         if case .resultNotRead = reason { return self.holdsTurn }
         return reason.endsTransaction
     }
 
     /// Takes back what a statement has done that has not come to its end.
-    private func abandonStatement(_ execution: Execution) {
+    func abandonStatement(_ execution: Execution) {
+        self.connection?.authorizer.deniesChanges = false
         guard let statement = execution.statement, let connection = self.connection else { return }
         let isActive = sqlite3_stmt_busy(statement.handle) != 0
         if isActive, statement.traits.contains(.writes), connection.isInAutocommit {
@@ -180,6 +191,20 @@ final class SessionCore: @unchecked Sendable {
         self.connection = nil
     }
 
+    /// The last line of defence: a statement that has locked the database although it did not seem to write has no
+    /// place in the order of writers.
+    func checkTurn() throws(EngineError) {
+        guard !self.holdsTurn, let connection = self.connection, !connection.isStandIn, connection.isWriting else {
+            return
+        }
+        connection.rollBack()
+        self.noteEndOfTransaction()
+        throw EngineError(
+            code: FailureCode.abortRollback,
+            message: "the transaction was rolled back: the statement changed the database in a way that could not be "
+                + "foreseen; begin with BEGIN IMMEDIATE")
+    }
+
     func leaveTurnUnlessWriting(_ session: EngineSession) {
         guard self.holdsTurn, self.connection.map({ !$0.isWriting }) ?? true else { return }
         self.holdsTurn = false
@@ -205,8 +230,12 @@ final class SessionCore: @unchecked Sendable {
 
     private func connect(_ source: Connection.Source, _ session: EngineSession) throws(EngineError) -> Connection {
         let authorizer = Authorizer(
-            isStateless: self.isStateless, maximumCacheSize: self.configuration.maximumCacheSize)
-        let connection = try Connection(source, authorizer: authorizer, stopFlag: self.stopFlag)
+            isStateless: self.isStateless, isReadOnly: self.mode == .readOnly,
+            maximumCacheSize: self.configuration.maximumCacheSize)
+        let connection = try Connection(
+            source, authorizer: authorizer, stopFlag: self.stopFlag, limits: self.configuration)
+        // What looked like reading when it was compiled may not be any more when it runs.
+        if self.mode == .readOnly { try connection.execute("PRAGMA query_only = ON") }
         self.connection = connection
         session.setHandle(connection.handle)
         return connection
@@ -219,14 +248,17 @@ final class SessionCore: @unchecked Sendable {
         let exists = self.database.exists
         // The transaction has seen an empty database. Somebody else's has filled it since.
         if exists, !standIn.isInAutocommit { throw Self.snapshotIsStale }
-        if !exists { try self.database.checkLimit(self.configuration.maximumDatabases) }
+        if !exists {
+            try self.database.checkLimit(self.configuration.maximumDatabases)
+            try self.database.create(number: session.number)
+        }
         self.execution?.statement = nil
         self.cache.removeAll()
         self.registry.forgetCompiled()
         session.setHandle(nil)
         self.connection = nil
-        let connection = try self.connect(exists ? .file(self.database.path) : .newFile(self.database.path), session)
-        for sql in self.settings { try connection.execute(sql) }
+        let connection = try self.connect(.file(self.database.path), session)
+        for setting in self.settings { try connection.execute(setting.sql) }
         for sql in self.transactionControl { try connection.execute(sql) }
         self.settings.removeAll()
         return connection
@@ -252,6 +284,13 @@ final class SessionCore: @unchecked Sendable {
         }
         let compiled = try self.compile(request.sql, from: 0, on: connection, keep: true, session)
         guard let statement = compiled.statement else { throw Self.emptyStatement }
+        guard compiled.tail <= self.configuration.maximumStatementBytesPerSession - self.registry.byteCount else {
+            throw EngineError(
+                code: FailureCode.full,
+                message: "the session's prepared statements have \(self.registry.byteCount) bytes of SQL; with "
+                    + "\(compiled.tail) more they would exceed \(self.configuration.maximumStatementBytesPerSession): "
+                    + "finalize some")
+        }
         let isLast = SQLText.isBlank(request.sql, from: compiled.tail)
         if revision == 0, !isLast { throw Self.nonemptyTail }
         let text = [UInt8](UnsafeRawBufferPointer(rebasing: request.sql[..<compiled.tail]))
@@ -279,8 +318,37 @@ final class SessionCore: @unchecked Sendable {
             throw self.failure(error, session)
         }
         if connection.isStandIn, let statement = compiled.statement, statement.traits.contains(.isSetting) {
-            self.settings.append(statement.sql)
+            try self.note(setting: connection.authorizer.findings.pragma ?? "", sql: statement.sql)
         }
         return compiled
+    }
+
+    /// Of each PRAGMA the last value counts.
+    private func note(setting name: String, sql: String) throws(EngineError) {
+        guard sql.utf8.count <= Self.maximumNotedText else {
+            throw EngineError(
+                code: FailureCode.tooBig,
+                message: "a PRAGMA of more than \(Self.maximumNotedText) bytes cannot be kept until the database exists"
+            )
+        }
+        let name = name.lowercased()
+        self.settings.removeAll { $0.name == name }
+        self.settings.append((name, sql))
+    }
+
+    /// Bytes of one statement that is kept until the database exists.
+    private static let maximumNotedText = 4096
+
+    /// Keeps what controls the transaction on the stand-in. It has been run.
+    func note(transactionControl sql: String) throws(EngineError) {
+        guard sql.utf8.count <= Self.maximumNotedText, self.transactionControl.count < 1000 else {
+            self.connection?.rollBack()
+            self.noteEndOfTransaction()
+            throw EngineError(
+                code: FailureCode.full,
+                message:
+                    "the transaction was rolled back: it has more savepoints than are kept until the database exists")
+        }
+        self.transactionControl.append(sql)
     }
 }

@@ -15,7 +15,7 @@ final class Statement {
     /// What must be known before the first step.
     struct Traits: OptionSet {
         let rawValue: UInt8
-        /// It changes, or locks, the database: it needs the turn to write.
+        /// It changes, or locks, the database: it needs the turn to write, unless what it changes is TEMP.
         static let writes = Traits(rawValue: 1)
         /// It is a PRAGMA: some do what they do while they are compiled, so that it must be compiled each time.
         static let isPragma = Traits(rawValue: 2)
@@ -26,6 +26,10 @@ final class Statement {
         /// It may end a transaction by committing it.
         static let mayCommit = Traits(rawValue: 16)
         static let isVacuum = Traits(rawValue: 32)
+        /// What it changes is TEMP: it needs no turn.
+        static let isTemporary = Traits(rawValue: 64)
+        /// It inserts, updates or deletes rows, and counts them.
+        static let changesRows = Traits(rawValue: 128)
     }
 
     let handle: OpaquePointer
@@ -98,10 +102,16 @@ final class Statement {
         // It reads when nothing is there to index, and may be compiled again once there is.
         if SQLText.begins(text, with: "REINDEX") { traits.insert(.writes) }
         if SQLText.begins(text, with: "VACUUM") { traits.insert(.isVacuum) }
+        if findings.changesTemporary, !findings.changesDatabase { traits.insert(.isTemporary) }
+        if traits.contains(.writes), Self.rowKeywords.contains(where: { SQLText.begins(text, with: $0) }) {
+            traits.insert(.changesRows)
+        }
         if findings.isTransactionControl { traits.insert(.isTransactionControl) }
         if findings.mayCommit { traits.insert(.mayCommit) }
         return traits
     }
+
+    private static let rowKeywords: [StaticString] = ["INSERT", "UPDATE", "DELETE", "REPLACE", "WITH"]
 
     /// The text that was compiled.
     var sql: String { sqlite3_sql(self.handle).map { String(cString: $0) } ?? "" }

@@ -17,6 +17,8 @@ struct StatementRegistry {
     /// No place before this one is free.
     private var firstFree = 0
     private(set) var count = 0
+    /// Bytes of the texts.
+    private(set) var byteCount = 0
 
     subscript(number: UInt32) -> Prepared? {
         Int(number) < self.places.count ? self.places[Int(number)] : nil
@@ -31,6 +33,7 @@ struct StatementRegistry {
             self.places[self.firstFree] = prepared
         }
         self.count += 1
+        self.byteCount += prepared.sql.count
         return UInt32(self.firstFree)
     }
 
@@ -38,7 +41,8 @@ struct StatementRegistry {
     ///
     /// - Returns: Whether it was in use.
     mutating func remove(_ number: UInt32) -> Bool {
-        guard self[number] != nil else { return false }
+        guard let prepared = self[number] else { return false }
+        self.byteCount -= prepared.sql.count
         self.places[Int(number)] = nil
         self.firstFree = min(self.firstFree, Int(number))
         self.count -= 1
