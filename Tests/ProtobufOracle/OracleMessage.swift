@@ -1,4 +1,4 @@
-public import CDqliteProtocol
+import CDqliteProtocol
 public import SwiftProtobuf
 
 /// A message of the schema in two implementations that are not ours.

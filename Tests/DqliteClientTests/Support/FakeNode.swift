@@ -88,6 +88,7 @@ final class FakeNode: Sendable {
         var configuration = DqliteConnectionConfiguration(encoding: self.encoding.configured)
         // Long enough to be no part of any test that does not set it.
         configuration.callTimeout = .seconds(60)
+        configuration.connectTimeout = .seconds(60)
         configure(&configuration)
         return try await DqliteConnection.connect(
             to: self.address, database: "test", configuration: configuration, logger: Logger(label: "test"))
