@@ -24,6 +24,7 @@ public final class EngineSession: Sendable {
         var code: RequestCode
         var revision: UInt8
         var request: any RequestBytes
+        var requiresTransaction = false
         var sink: any ResponseSink
     }
 
@@ -60,11 +61,15 @@ public final class EngineSession: Sendable {
     ///   - revision: The layout of the request in the dqlite encoding; it also decides what Prepare answers.
     ///   - request: The body, in the session's encoding.
     ///   - timeout: After this the request fails with SQLITE_INTERRUPT (9), whatever it waits for or does.
+    ///   - requiresTransaction: Whether each statement, and Prepare, may run only while a transaction of the session is
+    ///     open. If none is, the request fails with SQLITE_ABORT_ROLLBACK (516).
     ///   - sink: Told what comes of it.
     public func run(
-        _ code: RequestCode, revision: UInt8, request: any RequestBytes, timeout: Duration?, sink: any ResponseSink
+        _ code: RequestCode, revision: UInt8, request: any RequestBytes, timeout: Duration?,
+        requiresTransaction: Bool = false, sink: any ResponseSink
     ) {
-        let operation = Operation(code: code, revision: revision, request: request, sink: sink)
+        let operation = Operation(
+            code: code, revision: revision, request: request, requiresTransaction: requiresTransaction, sink: sink)
         self.act {
             $0.run(operation, timeout: timeout, now: .now)
         } refused: { reason in

@@ -13,6 +13,7 @@ extension SessionCore {
         if case .rows = stage { return try self.streamRows(bytes, session) }
         var request = try self.decodeStatementRequest(bytes, operation)
         if case .begin = stage {
+            try self.checkTransaction()
             try self.checkAbort()
             // Those who share a connection shall not learn of one another.
             if self.isStateless, let connection = self.connection {
@@ -29,6 +30,10 @@ extension SessionCore {
             if self.stopFlag.isSet { throw self.stopped(session) }
             switch self.execution!.stage {
             case .begin, .compile:
+                // Some PRAGMAs do what they do while they are compiled.
+                if let sql = request.sql, !SQLText.isBlank(sql, from: self.execution!.offset) {
+                    try self.checkTransaction()
+                }
                 guard try self.findStatement(request, session) else {
                     return .finished(.result(self.result(of: try self.openConnection(session))))
                 }

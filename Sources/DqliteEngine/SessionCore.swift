@@ -77,6 +77,8 @@ final class SessionCore: @unchecked Sendable {
     var cache: StatementCache
     /// Whether this session may write to the database, and nobody else.
     var holdsTurn = false
+    /// Why the last transaction is over, if it was not ended by a statement that does just that.
+    var transactionEnd: String?
     /// Why the transaction was rolled back under the client, which does not know yet.
     var abort: StopReason?
     var execution: Execution?
@@ -103,7 +105,22 @@ final class SessionCore: @unchecked Sendable {
 
     // MARK: Slices
 
-    func begin(_ operation: EngineSession.Operation) { self.execution = Execution(operation: operation) }
+    func begin(_ operation: EngineSession.Operation) {
+        self.execution = Execution(operation: operation)
+        self.execution?.wasInTransaction = self.isInTransaction
+    }
+
+    /// Refuses to go on without the transaction that the request belongs to.
+    func checkTransaction() throws(EngineError) {
+        guard let execution, execution.operation.requiresTransaction, !self.isInTransaction else { return }
+        // With this the client knows.
+        self.abort = nil
+        let reason = self.transactionEnd.map { ": \($0)" } ?? ""
+        throw EngineError(
+            code: FailureCode.abortRollback,
+            message: "the transaction that the request belongs to is over, and the request was not run\(reason)",
+            outcome: execution.hasCommitted ? .committed : .notCommitted)
+    }
 
     func advance(session: EngineSession) -> SliceEnd {
         guard let operation = self.execution?.operation else { preconditionFailure("nothing to go on with") }
@@ -137,6 +154,13 @@ final class SessionCore: @unchecked Sendable {
             execution.statement?.reset()
         }
         self.execution = nil
+        if self.isInTransaction {
+            self.transactionEnd = nil
+        } else if case .failure(let error) = answer {
+            if execution.wasInTransaction { self.transactionEnd = error.message }
+        } else {
+            self.transactionEnd = nil
+        }
         self.noteEndOfTransaction()
         self.leaveTurnUnlessWriting(session)
         self.connection?.authorizer.deniesChanges = false
@@ -176,6 +200,7 @@ final class SessionCore: @unchecked Sendable {
     func rollBack(because reason: StopReason, session: EngineSession) {
         self.connection?.rollBack()
         self.abort = reason
+        self.transactionEnd = EngineError(reason).message
         self.noteEndOfTransaction()
         self.leaveTurnUnlessWriting(session)
     }
@@ -274,6 +299,7 @@ final class SessionCore: @unchecked Sendable {
                 code: FailureCode.notAuthorized,
                 message: "Prepare needs a session: requests without one leave nothing behind")
         }
+        try self.checkTransaction()
         let request = try self.decodePrepare(bytes)
         let connection = try self.openConnection(session)
         guard self.registry.count < self.configuration.maximumStatementsPerSession else {

@@ -73,8 +73,10 @@ final class DataDirectory: Sendable {
         return identity
     }
 
-    /// Makes it the directory of a node, durably.
+    /// Makes it the directory of a node, durably. Writes nothing when it is that already: a node with a full disk must be
+    /// able to start.
     func setIdentity(nodeID: UInt64, address: String) throws(DqliteNodeError) {
+        if let current = try self.identity(), current.nodeID == nodeID, current.address == address { return }
         var identity = NodeIdentity()
         identity.nodeID = nodeID
         identity.address = address

@@ -44,8 +44,12 @@ public struct DqliteNodeConfiguration: Sendable {
         public var queuedRequests = 16
         /// Requests of one connection of the protobuf encoding that are not answered yet.
         public var requestsPerConnection = 1024
-        /// Bytes of requests of one connection of the protobuf encoding that are not answered yet.
+        /// Bytes of requests of one connection of the protobuf encoding that are not answered yet. On one of the dqlite
+        /// encoding: of those that wait, at which the node stops reading until one is done.
         public var requestBytesPerConnection = 128 << 20
+        /// Bytes of requests that have arrived in part, on the whole node. Connections above it with more than 64 KiB are
+        /// closed after their Failure.
+        public var partialRequestBytes = 1 << 30
         /// Sessions of one connection of the protobuf encoding.
         public var sessionsPerConnection = 256
         /// Requests of session 0 of one connection that run at the same time; more wait.
@@ -102,6 +106,7 @@ extension DqliteNodeConfiguration {
             ("limits.queuedRequests", self.limits.queuedRequests, 1...Int.max),
             ("limits.requestsPerConnection", self.limits.requestsPerConnection, 1...Int.max),
             ("limits.requestBytesPerConnection", self.limits.requestBytesPerConnection, 4096...Int.max),
+            ("limits.partialRequestBytes", self.limits.partialRequestBytes, 4096...Int.max),
             ("limits.sessionsPerConnection", self.limits.sessionsPerConnection, 1...Int.max),
             ("limits.statelessRequestsPerConnection", self.limits.statelessRequestsPerConnection, 1...Int.max),
             ("limits.pendingBytesPerConnection", self.limits.pendingBytesPerConnection, 4096...Int.max / 8),

@@ -14,6 +14,9 @@ extension EngineError {
     static func interrupted(_ message: String) -> EngineError { .refused(FailureCode.interrupted, message) }
     static func unsupported(_ message: String) -> EngineError { .refused(FailureCode.error, message) }
 
+    static var tooManyPartialRequests: EngineError {
+        .busy("the node has too many bytes of requests that have arrived in part: try again later")
+    }
     static var notLeader: EngineError { .refused(FailureCode.notLeader, "not leader") }
     static var noDatabase: EngineError { .refused(FailureCode.notFound, "no database opened") }
     static var databaseIsOpen: EngineError { .busy("a database for this connection is already open") }

@@ -19,6 +19,7 @@ final class NodeState: Sendable {
     let logger: Logger
     private let weightOfNode = Atomic<UInt64>(0)
     private let dumps: DumpPermits
+    let partialRequests: PartialRequests
 
     /// The id that old versions of dqlite gave to the node that makes the cluster.
     static let bootstrapID: UInt64 = 0x2dc1_7185_8c31_55be
@@ -33,6 +34,7 @@ final class NodeState: Sendable {
         self.isLeader = id == 1 || id == Self.bootstrapID
         self.limits = limits
         self.dumps = DumpPermits(count: limits.dumps)
+        self.partialRequests = PartialRequests(limit: limits.partialRequestBytes)
         self.timeouts = timeouts
         self.storage = storage
         self.metrics = metrics
@@ -69,7 +71,8 @@ protocol Storage: Sendable {
 /// One session of the engine.
 protocol StorageSession: AnyObject, Sendable {
     func run(
-        _ code: RequestCode, revision: UInt8, request: any RequestBytes, timeout: Duration?, sink: any ResponseSink)
+        _ code: RequestCode, revision: UInt8, request: any RequestBytes, timeout: Duration?,
+        requiresTransaction: Bool, sink: any ResponseSink)
     func resume()
     func interrupt()
     func close(completion: @escaping @Sendable () -> Void)

@@ -199,12 +199,13 @@ final class TestSession: Sendable {
     }
 
     func start<Message: RequestMessage>(
-        _ message: Message, revision: UInt8 = 1, timeout: Duration? = nil, sink: CollectingSink = CollectingSink()
+        _ message: Message, revision: UInt8 = 1, timeout: Duration? = nil, requiresTransaction: Bool = false,
+        sink: CollectingSink = CollectingSink()
     ) throws -> CollectingSink {
         let revision = min(revision, Message.highestRevision)
         self.session.run(
             Message.code, revision: revision, request: try self.bytes(message, revision: revision), timeout: timeout,
-            sink: sink)
+            requiresTransaction: requiresTransaction, sink: sink)
         return sink
     }
 

@@ -1,4 +1,4 @@
-import CDqliteProtocol
+internal import CDqliteProtocol
 public import SwiftProtobuf
 
 /// A message of the schema in two implementations that are not ours.

@@ -19,6 +19,7 @@ final class DqliteConnectionHandler: ChannelDuplexHandler {
     private var machine: DqliteConnectionMachine
     private var decoder: DqliteFrameDecoder
     private var received = ByteBuffer()
+    private var partial: PartialRequests.Share
     private var database: (session: any StorageSession, sink: DqliteResultSink)?
     private var context: ChannelHandlerContext?
     private var readIsHeld = false
@@ -29,7 +30,9 @@ final class DqliteConnectionHandler: ChannelDuplexHandler {
         self.logger = logger
         self.isLegacy = isLegacy
         self.budget = ResultBudget(limit: node.limits.pendingBytesPerConnection)
-        self.machine = DqliteConnectionMachine(limit: node.limits.queuedRequests)
+        self.machine = DqliteConnectionMachine(
+            limit: node.limits.queuedRequests, byteLimit: node.limits.requestBytesPerConnection)
+        self.partial = PartialRequests.Share(of: node.partialRequests)
         self.decoder = DqliteFrameDecoder(maximumBodySize: node.limits.frameSize)
     }
 
@@ -46,6 +49,7 @@ final class DqliteConnectionHandler: ChannelDuplexHandler {
     private func abandon() {
         self.context = nil
         self.received = ByteBuffer()
+        _ = self.partial.update(0)
         self.machine.drain()
         self.database?.session.close {}
         self.database = nil
@@ -57,6 +61,13 @@ final class DqliteConnectionHandler: ChannelDuplexHandler {
         guard self.context != nil else { return }
         self.received.receive(self.unwrapInboundIn(data))
         self.proceed(context: context)
+        guard self.context != nil, !self.partial.update(self.received.readableBytes) else { return }
+        if self.machine.runningRequest == nil {
+            var buffer = context.channel.allocator.buffer(capacity: 128)
+            buffer.writeDqliteFailure(.tooManyPartialRequests)
+            context.write(self.wrapOutboundOut(buffer), promise: nil)
+        }
+        self.close(context: context)
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
@@ -139,7 +150,7 @@ final class DqliteConnectionHandler: ChannelDuplexHandler {
             database.sink.begin(revision: header.revision)
             return database.session.run(
                 code, revision: header.revision, request: RequestBody(buffer: request.frame.body),
-                timeout: nil, sink: database.sink)
+                timeout: nil, requiresTransaction: false, sink: database.sink)
         }
         let body: Request.Body?
         do throws(WireError) {

@@ -22,15 +22,24 @@ struct DqliteConnectionMachine {
 
     private var running: Running?
     private var waiting = CircularBuffer<Request>()
+    private var waitingBytes = 0
     private let limit: Int
+    private let byteLimit: Int
     private var outputIsFull = false
     private var isDraining = false
 
-    /// - Parameter limit: Requests that may wait.
-    init(limit: Int) { self.limit = limit }
+    /// - Parameters:
+    ///   - limit: Requests that may wait.
+    ///   - byteLimit: Bytes of waiting requests at which no more is taken.
+    init(limit: Int, byteLimit: Int = .max) {
+        self.limit = limit
+        self.byteLimit = byteLimit
+    }
 
     /// Whether there is room for one more request. If not, bytes stay as they are, and after those the socket is not read.
-    var wantsRequests: Bool { self.waiting.count < self.limit && !self.outputIsFull && !self.isDraining }
+    var wantsRequests: Bool {
+        self.waiting.count < self.limit && self.waitingBytes < self.byteLimit && !self.outputIsFull && !self.isDraining
+    }
 
     /// Whether nothing keeps the connection open any longer.
     var isDrained: Bool { self.isDraining && self.running == nil }
@@ -44,6 +53,7 @@ struct DqliteConnectionMachine {
     mutating func received(_ request: Request) -> Bool {
         guard !self.isDraining else { return false }
         self.waiting.append(request)
+        self.waitingBytes += request.frame.body.readableBytes
         guard request.code == .interrupt, self.running != nil else { return false }
         self.running?.isInterrupted = true
         return true
@@ -54,6 +64,7 @@ struct DqliteConnectionMachine {
         guard self.running == nil, !self.outputIsFull, !self.isDraining, let request = self.waiting.popFirst() else {
             return nil
         }
+        self.waitingBytes -= request.frame.body.readableBytes
         self.running = Running(request: request)
         return request
     }
@@ -78,5 +89,6 @@ struct DqliteConnectionMachine {
     mutating func drain() {
         self.isDraining = true
         self.waiting.removeAll()
+        self.waitingBytes = 0
     }
 }

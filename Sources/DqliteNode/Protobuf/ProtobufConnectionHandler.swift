@@ -26,6 +26,7 @@ final class ProtobufConnectionHandler: ChannelDuplexHandler {
     private var machine: Machine
     private var decoder: EnvelopeDecoder
     private var received = ByteBuffer()
+    private var partial: PartialRequests.Share
     /// Database of session 0, and of sessions that open none.
     private var database: String?
     private var lanes: [Machine.Lane: Lane] = [:]
@@ -41,6 +42,7 @@ final class ProtobufConnectionHandler: ChannelDuplexHandler {
         self.logger = logger
         self.budget = ResultBudget(limit: node.limits.pendingBytesPerConnection)
         self.machine = Machine(limits: node.limits)
+        self.partial = PartialRequests.Share(of: node.partialRequests)
         self.decoder = EnvelopeDecoder(maximumSize: node.limits.frameSize)
     }
 
@@ -57,6 +59,7 @@ final class ProtobufConnectionHandler: ChannelDuplexHandler {
     private func abandon() {
         self.context = nil
         self.received = ByteBuffer()
+        _ = self.partial.update(0)
         self.timer?.task.cancel()
         self.timer = nil
         for lane in self.lanes.values { lane.session.close {} }
@@ -69,6 +72,9 @@ final class ProtobufConnectionHandler: ChannelDuplexHandler {
         guard self.context != nil else { return }
         self.received.receive(self.unwrapInboundIn(data))
         self.proceed(context: context)
+        guard self.context != nil, !self.partial.update(self.received.readableBytes) else { return }
+        self.write(.failure(EngineError.tooManyPartialRequests.response), requestID: 0)
+        self.close()
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
@@ -123,6 +129,10 @@ final class ProtobufConnectionHandler: ChannelDuplexHandler {
 
     private func received(_ envelope: RequestEnvelope) {
         switch envelope.bodyField {
+        // Neither has an answer, and one that was passed over in silence would be missed.
+        case RequestEnvelope.cancel where envelope.criticalField != nil,
+            RequestEnvelope.grant where envelope.criticalField != nil:
+            return self.violation(envelope.unsupported ?? "")
         case RequestEnvelope.cancel: return self.cancel(envelope)
         case RequestEnvelope.grant: return self.grant(envelope)
         default: break
@@ -186,7 +196,8 @@ final class ProtobufConnectionHandler: ChannelDuplexHandler {
             let timeout = job.deadline.map { Duration.nanoseconds(($0 - now).nanoseconds) }
             resources.session.run(
                 code, revision: 0, request: RequestBody(buffer: job.envelope.body),
-                timeout: timeout.map { max($0, .zero) }, sink: resources.sink)
+                timeout: timeout.map { max($0, .zero) }, requiresTransaction: job.envelope.inTransaction,
+                sink: resources.sink)
         } catch {
             self.finish(lane, with: .failure(error.response))
         }
@@ -340,7 +351,8 @@ final class ProtobufConnectionHandler: ChannelDuplexHandler {
         guard !self.isStarting else { return }
         self.isStarting = true
         while let lane = self.freeLanes.popLast() {
-            if let next = self.machine.finished(lane) { self.run(next, in: lane) }
+            let keepsSession = self.lanes[lane] != nil
+            if let next = self.machine.finished(lane, keepsSession: keepsSession) { self.run(next, in: lane) }
         }
         self.isStarting = false
         self.closeIfDrained()

@@ -148,15 +148,17 @@ struct ProtobufConnectionMachine {
 
     /// What ran in a lane is answered.
     ///
+    /// - Parameter keepsSession: Whether the lane's session has something that outlives its requests. Without, it is over
+    ///   when no request is left.
     /// - Returns: What runs there next.
-    mutating func finished(_ lane: Lane) -> Job? {
+    mutating func finished(_ lane: Lane, keepsSession: Bool) -> Job? {
         guard let job = self.job(in: lane) else { return nil }
         self.forget(job)
         switch lane {
         case .session(let id):
             let next = self.sessions[id]!.waiting.popFirst()
             self.sessions[id]!.running = next
-            if next == nil, job.envelope.bodyField == RequestEnvelope.closeSession { self.sessions[id] = nil }
+            if next == nil, !keepsSession { self.sessions[id] = nil }
             return next.map { self.start($0, in: lane) }
         case .stateless(let index):
             let next = self.statelessWaiting.popFirst()

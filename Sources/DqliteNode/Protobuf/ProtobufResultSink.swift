@@ -135,6 +135,8 @@ final class ProtobufResultSink: ResponseSink, PausedResult {
             return (part, state.rows.requestID, state.window.send(part, more: more))
         }
         guard isSent else {
+            // Nothing is added to what waits, so another result may.
+            self.budget.remove(0)
             self.sendBlocked(size: envelope.readableBytes, requestID: requestID)
             return false
         }
@@ -170,6 +172,7 @@ final class ProtobufResultSink: ResponseSink, PausedResult {
             return self.session.interrupt()
         }
         if self.state.withLock({ $0.window.blocked(size: size) }) {
+            self.budget.remove(0)
             self.sendBlocked(size: size, requestID: requestID)
         } else {
             self.session.resume()

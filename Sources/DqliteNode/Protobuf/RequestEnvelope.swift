@@ -14,6 +14,10 @@ struct RequestEnvelope: Sendable {
     var minimumCommitIndex: UInt64 = 0
     var exactlyOnceSession: UInt64 = 0
     var exactlyOnceSequence: UInt64 = 0
+    /// Whether it may run only in a transaction of its session that is open.
+    var inTransaction = false
+    /// A field that is not known and must not be passed over.
+    var criticalField: UInt32?
     /// Number of the field that the body is. 0: none that is known.
     var bodyField: UInt32 = 0
     var body = ByteBuffer()
@@ -32,7 +36,10 @@ struct RequestEnvelope: Sendable {
         return RequestCode(rawValue: UInt8(truncatingIfNeeded: self.bodyField - Self.firstBodyField))
     }
 
-    /// Reads an envelope. As in any protobuf, the last of several bodies counts, and unknown fields do not.
+    /// Fields that ask for something without which the request must not run: a node that does not know one refuses it.
+    static let criticalFields: ClosedRange<UInt32> = 15...19
+
+    /// Reads an envelope. As in any protobuf, the last of several bodies counts, and most unknown fields do not.
     init(_ envelope: ByteBuffer) throws(WireError) {
         try envelope.withReadableMemory { bytes throws(WireError) in
             var reader = ProtobufReader(bytes, message: "Request")
@@ -48,12 +55,15 @@ struct RequestEnvelope: Sendable {
                 case 7 << 3: self.minimumCommitIndex = try reader.varint()
                 case 8 << 3: self.exactlyOnceSession = try reader.varint()
                 case 9 << 3: self.exactlyOnceSequence = try reader.varint()
+                case 14 << 3: self.inTransaction = try reader.varint() != 0
                 case _ where key & 7 == 2 && Self.isBody(key >> 3):
                     let body = try reader.bytes()
                     self.bodyField = key >> 3
                     self.body = envelope.getSlice(
                         at: envelope.readerIndex + reader.offset - body.count, length: body.count)!
-                default: try reader.skip(key)
+                default:
+                    if Self.criticalFields.contains(key >> 3) { self.criticalField = key >> 3 }
+                    try reader.skip(key)
                 }
             }
         }
@@ -70,6 +80,9 @@ struct RequestEnvelope: Sendable {
 
     /// What a node cannot do that the envelope asks for.
     var unsupported: String? {
+        if let criticalField {
+            return "this node does not know field \(criticalField) of Request, without which it must not be run"
+        }
         if self.readConsistency > 3 { return "unrecognized read consistency \(self.readConsistency)" }
         if self.minimumCommitIndex != 0 {
             return "this node has no commit index yet: minimum_commit_index must be zero"

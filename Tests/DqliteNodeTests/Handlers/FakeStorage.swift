@@ -33,6 +33,7 @@ final class FakeSession: StorageSession {
         var revision: UInt8
         var body: [UInt8]
         var timeout: Duration?
+        var requiresTransaction: Bool
         var sink: any ResponseSink
     }
 
@@ -64,11 +65,15 @@ final class FakeSession: StorageSession {
     var sink: any ResponseSink { self.runs.last!.sink }
 
     func run(
-        _ code: RequestCode, revision: UInt8, request: any RequestBytes, timeout: Duration?, sink: any ResponseSink
+        _ code: RequestCode, revision: UInt8, request: any RequestBytes, timeout: Duration?,
+        requiresTransaction: Bool, sink: any ResponseSink
     ) {
         let body = request.withUnsafeBytes { [UInt8]($0) }
         self.state.withLock {
-            $0.runs.append(Run(code: code, revision: revision, body: body, timeout: timeout, sink: sink))
+            $0.runs.append(
+                Run(
+                    code: code, revision: revision, body: body, timeout: timeout,
+                    requiresTransaction: requiresTransaction, sink: sink))
         }
     }
 

@@ -320,6 +320,60 @@ struct ProtobufHandlerTests {
         #expect(try test.envelopes().map(\.requestID) == [3, 3, 3])
     }
 
+    /// A result that goes on after a pause, and finds its own window used up, lets those go on that wait behind it.
+    @Test func blockedResultGivesItsPlaceUp() throws {
+        let test = try self.opened { $0.pendingBytesPerConnection = 1 << 16 }
+        test.gate.isClosed = true
+        try test.send(self.query(2, session: 1, window: .max))
+        test.session.produce(parts: [1 << 16])
+        // Each sends its one part and waits; what it may send after that is not enough for another.
+        let parts = [60_000, 60_000]
+        for id: UInt64 in 3...6 {
+            try test.send(self.query(id, session: id, window: 61_000))
+            test.session.produce(parts: parts)
+        }
+        try test.send(self.query(7, session: 7, window: .max))
+        test.session.produce(parts: parts)
+        test.gate.open()
+        #expect(try test.envelopes().filter { $0.requestID == 7 }.count == 2)
+    }
+
+    /// The engine is told what belongs to a transaction.
+    @Test func requestsOfATransaction() throws {
+        let test = try self.opened()
+        var request = self.exec(2, session: 1)
+        request.inTransaction = true
+        try test.send(request)
+        #expect(test.session.runs.last?.requiresTransaction == true)
+        try test.send(self.exec(3, session: 2))
+        #expect(test.session.runs.last?.requiresTransaction == false)
+    }
+
+    @Test func refusedSessionsAreForgotten() throws {
+        let test = try self.connected { $0.sessionsPerConnection = 2 }
+        for session: UInt64 in 1...5 {
+            // There is no database to work on.
+            try test.send(self.exec(1, session: session))
+            #expect(try self.failure(test.envelopes(), id: 1).code == FailureCode.notFound)
+        }
+        for session: UInt64 in 6...7 {
+            try test.send(Request(requestID: 1, sessionID: session, body: .open(OpenRequest(name: "test"))))
+            #expect(try test.envelopes().map(\.body) == [.database(DatabaseResponse())])
+        }
+        try test.send(Request(requestID: 1, sessionID: 8, body: .open(OpenRequest(name: "test"))))
+        #expect(try self.failure(test.envelopes(), id: 1).code == FailureCode.busy)
+    }
+
+    @Test func criticalFieldOfACancel() throws {
+        let test = try self.opened()
+        let cancel = Request(body: .cancel(CancelRequest(requestID: 2)))
+        var bytes = ByteBuffer()
+        let envelope = cancel.protobufBytes() + [15 << 3, 1]
+        bytes.writeBytes([UInt8(envelope.count)] + envelope)
+        try test.send(bytes)
+        #expect(try self.failure(test.envelopes(), id: 0).message.contains("field 15"))
+    }
+
     @Test func rowAboveTheLimit() throws {
         let test = try self.opened { $0.frameSize = 1 << 16 }
         try test.send(self.query(2, session: 1, window: .max))

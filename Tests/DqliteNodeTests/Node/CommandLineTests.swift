@@ -8,64 +8,29 @@ import Testing
 /// The command line tool, as processes.
 @Suite(.timeLimit(.minutes(2)))
 struct CommandLineTests {
-    /// The tool that was built with these tests.
-    private static let tool: URL = {
-        // Tests run from the build's bundle, beside which the products lie.
-        var directory = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
-        for _ in 0..<4 {
-            let candidate = directory.appendingPathComponent("dqlite")
-            if FileManager.default.isExecutableFile(atPath: candidate.path) { return candidate }
-            directory.deleteLastPathComponent()
-        }
-        return directory.appendingPathComponent("dqlite")
-    }()
-
     private struct Ended {
         var status: Int32
         var output: String
         var errors: String
     }
 
-    private func start(_ arguments: [String]) throws -> (process: Process, output: Pipe, errors: Pipe) {
-        let process = Process()
-        process.executableURL = Self.tool
-        process.arguments = arguments
-        let output = Pipe()
-        let errors = Pipe()
-        process.standardOutput = output
-        process.standardError = errors
-        try process.run()
-        return (process, output, errors)
-    }
-
     /// Runs the tool to its end.
     private func run(_ arguments: [String]) throws -> Ended {
-        let (process, output, errors) = try self.start(arguments)
+        let (process, output, errors) = try Tool.start(arguments)
         let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
         let reason = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
         process.waitUntilExit()
         return Ended(status: process.terminationStatus, output: text, errors: reason)
     }
 
-    /// Reads the line that says that a node serves.
-    private func readyLine(_ output: Pipe) -> String {
-        var line = Data()
-        while !line.contains(UInt8(ascii: "\n")) {
-            let data = output.fileHandleForReading.availableData
-            guard !data.isEmpty else { break }
-            line += data
-        }
-        return String(decoding: line, as: UTF8.self)
-    }
-
     @Test(arguments: [SIGTERM, SIGINT])
     func servesUntilItIsToldToStop(signal: Int32) async throws {
         try await withTemporaryDirectoryAsync { path in
-            let (process, output, errors) = try self.start([
+            let (process, output, errors) = try Tool.start([
                 "node", "--id", "1", "--address", "127.0.0.1:0", "--data-dir", path + "/node",
             ])
             defer { if process.isRunning { kill(process.processIdentifier, SIGKILL) } }
-            let line = self.readyLine(output)
+            let line = Tool.readyLine(output)
             let prefix = "READY id=1 pid=\(process.processIdentifier) address="
             try #require(line.hasPrefix(prefix))
             let address = try #require(NodeAddress(String(line.dropFirst(prefix.count).dropLast())))

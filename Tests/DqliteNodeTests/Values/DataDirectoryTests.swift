@@ -17,6 +17,21 @@ struct DataDirectoryTests {
         }
     }
 
+    /// A node on a full disk must be able to start.
+    @Test func writesNothingThatIsThereAlready() throws {
+        try withTemporaryDirectory { path in
+            let directory = try DataDirectory(path: path + "/data")
+            try directory.setIdentity(nodeID: 7, address: "127.0.0.1:9001")
+            // Nothing can be written where this is.
+            try FileManager.default.createDirectory(
+                atPath: path + "/data/identity.new", withIntermediateDirectories: false)
+            try directory.setIdentity(nodeID: 7, address: "127.0.0.1:9001")
+            #expect(throws: DqliteNodeError.self) {
+                try directory.setIdentity(nodeID: 7, address: "127.0.0.1:9002")
+            }
+        }
+    }
+
     @Test func belongsToOneNode() throws {
         try withTemporaryDirectory { path in
             let directory = try DataDirectory(path: path)

@@ -25,6 +25,22 @@ struct DqliteConnectionMachineTests {
         #expect(machine.startNext() == nil)
     }
 
+    @Test func wantsNoMoreBytesThanItsLimit() {
+        var machine = DqliteConnectionMachine(limit: 16, byteLimit: 100)
+        var large = self.request(.execSQL)
+        large.frame.body = ByteBuffer(repeating: 0, count: 60)
+        _ = machine.received(large)
+        #expect(machine.startNext() != nil)
+        // What runs is not counted.
+        _ = machine.received(large)
+        #expect(machine.wantsRequests)
+        _ = machine.received(large)
+        #expect(!machine.wantsRequests)
+        _ = machine.answered(isFailure: false)
+        _ = machine.startNext()
+        #expect(machine.wantsRequests)
+    }
+
     @Test func wantsNoMoreThanItsLimit() {
         var machine = DqliteConnectionMachine(limit: 2)
         _ = machine.received(self.request(.execSQL))

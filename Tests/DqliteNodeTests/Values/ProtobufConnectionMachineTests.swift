@@ -26,10 +26,10 @@ struct ProtobufConnectionMachineTests {
         #expect(machine.received(try self.envelope(2, session: 7), now: self.start).waits)
         #expect(machine.received(try self.envelope(3, session: 8), now: self.start).lane == .session(8))
         #expect(machine.received(try self.envelope(4, session: 7), now: self.start).waits)
-        #expect(machine.finished(.session(7))?.id == 2)
-        #expect(machine.finished(.session(7))?.id == 4)
-        #expect(machine.finished(.session(7)) == nil)
-        #expect(machine.finished(.session(8)) == nil)
+        #expect(machine.finished(.session(7), keepsSession: true)?.id == 2)
+        #expect(machine.finished(.session(7), keepsSession: true)?.id == 4)
+        #expect(machine.finished(.session(7), keepsSession: true) == nil)
+        #expect(machine.finished(.session(8), keepsSession: true) == nil)
     }
 
     @Test func statelessRequestsSharePooledLanes() throws {
@@ -39,8 +39,8 @@ struct ProtobufConnectionMachineTests {
         #expect(machine.received(try self.envelope(1), now: self.start).lane == .stateless(0))
         #expect(machine.received(try self.envelope(2), now: self.start).lane == .stateless(1))
         #expect(machine.received(try self.envelope(3), now: self.start).waits)
-        #expect(machine.finished(.stateless(1))?.id == 3)
-        #expect(machine.finished(.stateless(0)) == nil)
+        #expect(machine.finished(.stateless(1), keepsSession: true)?.id == 3)
+        #expect(machine.finished(.stateless(0), keepsSession: true) == nil)
         #expect(machine.received(try self.envelope(4), now: self.start).lane == .stateless(0))
     }
 
@@ -60,7 +60,7 @@ struct ProtobufConnectionMachineTests {
         #expect(machine.received(try self.envelope(0), now: self.start).isViolation)
         _ = machine.received(try self.envelope(1, session: 1), now: self.start)
         #expect(machine.received(try self.envelope(1, session: 2), now: self.start).isViolation)
-        _ = machine.finished(.session(1))
+        _ = machine.finished(.session(1), keepsSession: true)
         #expect(machine.received(try self.envelope(1, session: 2), now: self.start).lane == .session(2))
     }
 
@@ -80,7 +80,7 @@ struct ProtobufConnectionMachineTests {
         #expect(machine.received(try self.envelope(5, session: 1), now: self.start).waits)
         #expect(machine.received(try self.envelope(6, session: 1), now: self.start).refusal == FailureCode.busy)
         // What is answered makes room again.
-        _ = machine.finished(.session(1))
+        _ = machine.finished(.session(1), keepsSession: true)
         #expect(machine.received(try self.envelope(6, session: 1), now: self.start).waits)
     }
 
@@ -91,15 +91,53 @@ struct ProtobufConnectionMachineTests {
         let close = Request.Body.closeSession(CloseSessionRequest())
         _ = machine.received(try self.envelope(1, session: 1), now: self.start)
         _ = machine.received(try self.envelope(2, session: 1, close), now: self.start)
-        #expect(machine.finished(.session(1))?.id == 2)
+        #expect(machine.finished(.session(1), keepsSession: true)?.id == 2)
         // A request behind CloseSession begins the session anew.
         _ = machine.received(try self.envelope(3, session: 1), now: self.start)
-        #expect(machine.finished(.session(1))?.id == 3)
-        _ = machine.finished(.session(1))
+        #expect(machine.finished(.session(1), keepsSession: true)?.id == 3)
+        _ = machine.finished(.session(1), keepsSession: true)
         #expect(machine.received(try self.envelope(4, session: 2), now: self.start).refusal == FailureCode.busy)
         _ = machine.received(try self.envelope(5, session: 1, close), now: self.start)
-        _ = machine.finished(.session(1))
+        _ = machine.finished(.session(1), keepsSession: false)
         #expect(machine.received(try self.envelope(6, session: 2), now: self.start).lane == .session(2))
+    }
+
+    /// Nothing is left of a session whose only request was refused.
+    @Test func sessionsWithNothingAreForgotten() throws {
+        var limits = DqliteNodeConfiguration.Limits()
+        limits.sessionsPerConnection = 1
+        var machine = Machine(limits: limits)
+        for session: UInt64 in 1...3 {
+            #expect(machine.received(try self.envelope(1, session: session), now: self.start).lane == .session(session))
+            #expect(machine.received(try self.envelope(2, session: session), now: self.start).waits)
+            #expect(machine.finished(.session(session), keepsSession: false)?.id == 2)
+            #expect(machine.received(try self.envelope(3, session: 9), now: self.start).refusal == FailureCode.busy)
+            #expect(machine.finished(.session(session), keepsSession: false) == nil)
+        }
+    }
+
+    /// A field that must not be passed over is refused by its number, whatever its type.
+    @Test func criticalFields() throws {
+        var machine = Machine(limits: .init())
+        for field: UInt8 in 15...19 {
+            // Keys of fields above 15 have two bytes.
+            let keys: [[UInt8]] = [UInt16(0), 2].map { type in
+                let key = UInt16(field) << 3 | type
+                return key < 128 ? [UInt8(key)] : [UInt8(key & 0x7f) | 0x80, UInt8(key >> 7)]
+            }
+            for key in keys {
+                let request = Request(requestID: 1, body: .execSQL(ExecSQLRequest(sql: "x")))
+                let envelope = try RequestEnvelope(ByteBuffer(bytes: request.protobufBytes() + key + [0]))
+                guard case .refuse(let error) = machine.received(envelope, now: self.start) else { throw Unexpected() }
+                #expect(error.code == FailureCode.error)
+                #expect(error.outcome == .notCommitted)
+                #expect(error.message.contains("field \(field) "))
+            }
+        }
+        let request = Request(requestID: 1, inTransaction: true, body: .execSQL(ExecSQLRequest(sql: "x")))
+        let envelope = try RequestEnvelope(ByteBuffer(bytes: request.protobufBytes() + [0x82, 0x7d, 0]))
+        #expect(envelope.inTransaction)
+        #expect(machine.received(envelope, now: self.start).lane == .stateless(0))
     }
 
     @Test func withdrawal() throws {
@@ -110,7 +148,7 @@ struct ProtobufConnectionMachineTests {
         guard case .interrupt(.session(1)) = machine.withdraw(1) else { throw Unexpected() }
         guard case .fail(let job) = machine.withdraw(2), job.id == 2 else { throw Unexpected() }
         guard case .ignore = machine.withdraw(2) else { throw Unexpected() }
-        #expect(machine.finished(.session(1))?.id == 3)
+        #expect(machine.finished(.session(1), keepsSession: true)?.id == 3)
     }
 
     @Test func deadlines() throws {
@@ -131,7 +169,7 @@ struct ProtobufConnectionMachineTests {
         _ = machine.received(try self.envelope(2, session: 1, window: 10), now: self.start)
         #expect(machine.granted(5, to: 1) == .session(1))
         #expect(machine.granted(5, to: 2) == nil)
-        #expect(machine.finished(.session(1))?.window == 15)
+        #expect(machine.finished(.session(1), keepsSession: true)?.window == 15)
         #expect(machine.granted(5, to: 99) == nil)
     }
 
@@ -143,7 +181,7 @@ struct ProtobufConnectionMachineTests {
         #expect(!machine.isDrained)
         #expect(machine.runningLanes == [.session(1)])
         #expect(machine.received(try self.envelope(3), now: self.start).refusal == FailureCode.abort)
-        #expect(machine.finished(.session(1)) == nil)
+        #expect(machine.finished(.session(1), keepsSession: true) == nil)
         #expect(machine.isDrained)
     }
 
