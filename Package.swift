@@ -54,11 +54,13 @@ let package = Package(
             name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"]), .brew(["sqlite3"])]),
         .target(name: "CReplicaPager", dependencies: ["CSQLite"]),
         .target(
-            name: "DqliteEngine", dependencies: ["CSQLite", "DqliteProtocol", "DqliteWire"], swiftSettings: settings),
+            name: "DqliteEngine",
+            dependencies: ["CReplicaPager", "CSQLite", "DqliteProtocol", "DqliteRaft", "DqliteWire"],
+            swiftSettings: settings),
         .target(
             name: "DqliteNode",
             dependencies: [
-                "DqliteEngine", "DqliteFraming", "DqliteProtocol", "DqliteWire",
+                "DqliteEngine", "DqliteFraming", "DqliteLog", "DqliteProtocol", "DqliteRaft", "DqliteWire",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Metrics", package: "swift-metrics"),
                 .product(name: "NIOCore", package: "swift-nio"),
