@@ -162,7 +162,7 @@ let package = Package(
             dependencies: ["DqliteLog", "DqliteProtocol", "DqliteRaft", "DqliteWire", "log-benchmark"],
             exclude: ["Golden"], swiftSettings: settings),
         .testTarget(
-            name: "DqliteEngineTests", dependencies: ["DqliteEngine", "DqliteProtocol", "DqliteWire"],
+            name: "DqliteEngineTests", dependencies: ["DqliteEngine", "DqliteProtocol", "DqliteRaft", "DqliteWire"],
             swiftSettings: settings),
         .testTarget(
             name: "DqliteClientTests",

@@ -14,6 +14,10 @@ final class Authorizer {
         var pragmaWrites = false
         /// Whether that PRAGMA changes how this connection behaves.
         var pragmaIsSetting = false
+        /// Whether that PRAGMA tells the same on every connection, and changes nothing.
+        var pragmaIsOfDatabase = false
+        /// Whether it reads what is TEMP, or what only the session's own connection knows.
+        var needsConnection = false
         /// Whether it is BEGIN, COMMIT, ROLLBACK, SAVEPOINT or RELEASE.
         var isTransactionControl = false
         /// Whether it ends a transaction by COMMIT, END or RELEASE.
@@ -70,6 +74,9 @@ final class Authorizer {
         switch action {
         // By far the most frequent.
         case SQLITE_READ:
+            if let database, database[0] == 0x74, sqlite3_stricmp(database, "temp") == 0 {
+                self.findings.needsConnection = true
+            }
             // Tables of this name are SQLite's own; the names of other modules may be those of somebody's tables.
             guard let first, sqlite3_strnicmp(first, "sqlite_", 7) == 0 else { return true }
             return self.allowsModule(first)
@@ -130,7 +137,11 @@ final class Authorizer {
     }
 
     private func allowsFunction(_ name: UnsafePointer<CChar>?) -> Bool {
-        guard let name, let (refused, reason) = Self.functions.first(where: { sqlite3_stricmp(name, $0.name) == 0 })
+        guard let name else { return true }
+        if Self.ownFunctions.contains(where: { sqlite3_stricmp(name, $0) == 0 }) {
+            self.findings.needsConnection = true
+        }
+        guard let (refused, reason) = Self.functions.first(where: { sqlite3_stricmp(name, $0.name) == 0 })
         else { return true }
         return self.refuse("\(refused) is refused: \(reason)")
     }
@@ -140,6 +151,9 @@ final class Authorizer {
         else { return true }
         return self.refuse("\(refused) is refused: \(reason)")
     }
+
+    /// Functions that tell what the session's own connection has done.
+    private static let ownFunctions = ["last_insert_rowid", "changes", "total_changes"]
 
     /// Functions that nobody may call. Some exist only in SQLite's own shell or in some builds.
     private static let functions: [(name: String, reason: String)] = [
@@ -181,6 +195,7 @@ final class Authorizer {
         self.findings.pragma = name
         switch PragmaPolicy.decide(name, argument: argument, maximumCacheSize: self.maximumCacheSize) {
         case .allowed(let writes):
+            self.findings.pragmaIsOfDatabase = !writes && PragmaPolicy.isOfDatabase(name)
             self.findings.pragmaWrites = writes
             return writes ? self.allowsChange() : true
         case .setting:

@@ -1,59 +1,46 @@
+internal import CReplicaPager
 internal import CSQLite
 internal import DqliteProtocol
 
-/// A connection of SQLite, set up as every session's is.
+/// A connection of SQLite on a view of a database, set up as every session's is.
 ///
 /// It is used by one thread at a time (so SQLite's own locks are left out), except that `sqlite3_interrupt` may be
 /// called on its handle from any.
 final class Connection {
-    let handle: OpaquePointer
-    let authorizer: Authorizer
-    /// Whether it is the stand-in for a database that does not exist yet: empty, in memory.
-    let isStandIn: Bool
-    private let stopFlag: StopFlag
-
-    /// What is opened.
-    enum Source {
-        /// The file; it must exist.
-        case file(String)
-        /// An empty database in memory, in place of a file that does not exist.
-        case standIn
+    /// What it shows.
+    enum View {
+        /// What consensus has committed. Nothing can be written.
+        case committed
+        /// Also what the transactions of this leader have done that are not committed yet.
+        case overlay
     }
 
-    /// How long SQLite itself waits for a lock, in milliseconds. Sessions do not wait for one another here: only for
-    /// the moment in which the log is recovered or removed, and for foreign processes.
-    private static let backstop: Int32 = 5000
+    let handle: OpaquePointer
+    let view: View
+    let authorizer: Authorizer
+    let progress: Progress
 
     /// - Parameter limits: What statements may be and do; nil for the engine's own.
     init(
-        _ source: Source, authorizer: Authorizer, stopFlag: StopFlag, limits: EngineConfiguration?
+        _ view: View, of pager: Pager, authorizer: Authorizer, progress: Progress, limits: EngineConfiguration?
     ) throws(EngineError) {
-        var flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_PRIVATECACHE
-        let path: String
-        switch source {
-        case .file(let file):
-            path = file
-            flags |= SQLITE_OPEN_NOFOLLOW
-            self.isStandIn = false
-        case .standIn:
-            path = ":memory:"
-            flags |= SQLITE_OPEN_CREATE
-            self.isStandIn = true
-        }
         var handle: OpaquePointer?
-        let result = sqlite3_open_v2(path, &handle, flags, nil)
+        let result = rp_connection_open(pager.handle, view == .overlay ? RP_OVERLAY : RP_COMMITTED, &handle)
         guard let handle, result == SQLITE_OK else {
-            let message = handle.map { String(cString: sqlite3_errmsg($0)) } ?? "out of memory"
-            sqlite3_close_v2(handle)
-            throw EngineError(code: UInt64(result), message: "the database cannot be opened: \(message)")
+            if result == RP_NOT_LEADER { throw OverlayLoss.leadershipLost.error(outcome: .notCommitted) }
+            throw EngineError(
+                code: UInt64(result),
+                message: "the database cannot be opened: \(String(cString: sqlite3_errstr(result)))")
         }
         self.handle = handle
+        self.view = view
         self.authorizer = authorizer
-        self.stopFlag = stopFlag
+        self.progress = progress
         if let limits { self.limit(limits) }
-        try self.configure(source)
+        try self.configure()
     }
 
+    // Its statements are gone, or go with it; but a database closes only when its connections are closed.
     deinit { sqlite3_close_v2(self.handle) }
 
     private func limit(_ limits: EngineConfiguration) {
@@ -63,8 +50,7 @@ final class Connection {
         sqlite3_limit(self.handle, SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1000)
     }
 
-    private func configure(_ source: Source) throws(EngineError) {
-        sqlite3_busy_timeout(self.handle, Self.backstop)
+    private func configure() throws(EngineError) {
         // dqlite's default, unlike SQLite's own.
         _ = dqlite_sqlite3_set(self.handle, SQLITE_DBCONFIG_ENABLE_FKEY, 1)
         _ = dqlite_sqlite3_set(self.handle, SQLITE_DBCONFIG_DEFENSIVE, 1)
@@ -77,22 +63,16 @@ final class Connection {
         sqlite3_limit(self.handle, SQLITE_LIMIT_VARIABLE_NUMBER, Self.maximumParameters)
         // The most that VACUUM needs.
         sqlite3_limit(self.handle, SQLITE_LIMIT_ATTACHED, 1)
-        switch source {
-        case .file:
-            try self.execute("PRAGMA journal_mode = WAL")
-        case .standIn: break
-        }
-        // Both must be said: distributions build SQLite with other defaults.
-        try self.execute("PRAGMA synchronous = FULL")
-        try self.execute("PRAGMA journal_size_limit = 67108864")
-        sqlite3_wal_autocheckpoint(self.handle, 1000)
+        // In KiB. A page that is not in the cache is in the WAL in memory, or in the system's memory; and the cache of an
+        // overlay is dropped as soon as another session commits.
+        try self.execute("PRAGMA cache_size = \(self.view == .overlay ? -512 : -1024)")
         self.authorizer.install(on: self.handle)
         sqlite3_progress_handler(
-            self.handle, 1000,
+            self.handle, Progress.interval,
             { context in
                 guard let context else { return 1 }
-                return Unmanaged<StopFlag>.fromOpaque(context).takeUnretainedValue().isSet ? 1 : 0
-            }, Unmanaged.passUnretained(self.stopFlag).toOpaque())
+                return Unmanaged<Progress>.fromOpaque(context).takeUnretainedValue().goesOn() ? 0 : 1
+            }, Unmanaged.passUnretained(self.progress).toOpaque())
     }
 
     /// Parameters that a statement may have.
@@ -104,6 +84,9 @@ final class Connection {
     /// Whether the database is locked for writing by this connection.
     var isWriting: Bool { sqlite3_txn_state(self.handle, "main") == SQLITE_TXN_WRITE }
 
+    /// Whether a transaction has a snapshot of the database.
+    var hasSnapshot: Bool { sqlite3_txn_state(self.handle, "main") != SQLITE_TXN_NONE }
+
     /// The numbers that answer Exec and ExecSQL. They are the connection's: what changes neither leaves them as they
     /// were.
     var result: ResultResponse {
@@ -114,6 +97,20 @@ final class Connection {
 
     /// The text of the last error.
     var message: String { String(cString: sqlite3_errmsg(self.handle)) }
+
+    /// The sequence number that must have been applied before anybody may see what this connection has shown. nil: the
+    /// overlay is void, and with it all that was shown.
+    var gate: UInt64? {
+        var sequence: UInt64 = 0
+        return rp_connection_gate(self.handle, &sequence) == SQLITE_OK ? sequence : nil
+    }
+
+    /// Whether a transaction was larger than allowed, since this was asked last.
+    func takeLimitHit() -> Bool { rp_connection_take_limit_hit(self.handle) }
+
+    /// Whether reads may wait for the disk. If not, ``takeWaitHit()`` tells that one would have.
+    func setWaits(_ waits: Bool) { rp_connection_set_waits(self.handle, waits) }
+    func takeWaitHit() -> Bool { rp_connection_take_wait_hit(self.handle) }
 
     /// Runs a statement of the engine's own.
     func execute(_ sql: String) throws(EngineError) {

@@ -1,81 +1,129 @@
+internal import CReplicaPager
 internal import DqliteProtocol
+internal import DqliteRaft
 internal import Synchronization
 
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#else
-    internal import Darwin
-#endif
+/// What all databases of an engine share.
+struct EngineParts: Sendable {
+    let configuration: EngineConfiguration
+    let pool: WorkerPool
+    /// The threads that lanes run on.
+    let lanePool: WorkerPool
+    /// The threads that copy pages into files.
+    let checkpointPool: WorkerPool
+    let clock: AlarmClock
+    let replicator: any Replicator
+    let events: @Sendable (EngineEvent) -> Void
+}
 
-/// A database that sessions have open: its file, and who may write to it.
+/// A replicated database: its pages, who may write to it, and which answers wait for their commit.
 final class Database: AlarmTarget {
-    private struct State: ~Copyable {
+    struct State: ~Copyable {
         var queue = WriterQueue()
-        /// Those that wait, by their number.
+        /// Those that wait for the turn, by their number.
         var waiting: [UInt64: EngineSession] = [:]
+        /// Who has the turn.
+        var writer: EngineSession?
         var alarm: Instant?
-        var exists = false
+        /// Sessions with a connection on the overlay, and when each was last used.
+        var overlaySessions: [UInt64: EngineSession] = [:]
+
+        /// The term that this node leads in; nil: it does not.
+        var term: Term?
+        var hasOverlay = false
+        /// Grows when an overlay begins, and when it is thrown away.
+        var generation: UInt64 = 0
+        var inFlight = 0
+        /// A batch that was cut and could not be offered yet.
+        var held: Batch?
+        /// Of the newest transaction that was offered to be replicated, and of the newest that was applied.
+        var proposedSequence: UInt64 = 0
+        var appliedSequence: UInt64 = 0
+        var gates = Gates()
+        /// The newest entry that is applied, or that the file had when it was opened.
+        var appliedIndex = LogIndex.zero
+        var checkpoint = CheckpointState()
     }
 
     let name: String
     let path: String
-    let directory: String
-    private let writeTimeout: Duration
-    private let clock: AlarmClock
-    private let state = Mutex(State())
+    let pager: Pager
+    let parts: EngineParts
+    let state = Mutex(State())
+    /// Held while an overlay begins, and while it is thrown away.
+    let overlayLock = Mutex(())
+    /// The same as in the state, for who only compares.
+    private let overlayGeneration = Atomic<UInt64>(0)
+    private let loss = Mutex(OverlayLoss.leadershipLost)
+    private let isThere: Atomic<Bool>
+    /// Refuses to make one more database than there may be.
+    let checkLimit: @Sendable () throws(EngineError) -> Void
+    /// Told when a checkpoint has come further.
+    let checkpointed: @Sendable () -> Void
+    /// The sessions on it.
+    let sessions: @Sendable () -> [EngineSession]
+    let lane: Lane
+    /// Told when a batch is decided and when a checkpoint has ended.
+    let quiet = Condition()
 
-    init(name: String, directory: String, writeTimeout: Duration, clock: AlarmClock) {
+    /// - Parameter marks: How far the file is; nil for a database that the log knows no checkpoint of.
+    init(
+        name: String, directory: String, exists: Bool, marks: CheckpointPosition?, parts: EngineParts,
+        checkLimit: @escaping @Sendable () throws(EngineError) -> Void, checkpointed: @escaping @Sendable () -> Void,
+        sessions: @escaping @Sendable () -> [EngineSession]
+    ) throws(EngineError) {
         self.name = name
-        self.directory = directory
         self.path = "\(directory)/\(name)"
-        self.writeTimeout = writeTimeout
-        self.clock = clock
-    }
-
-    /// Whether there is a file. Once there is one it stays.
-    var exists: Bool {
-        if self.state.withLock({ $0.exists }) { return true }
-        var status = stat()
-        guard lstat(self.path, &status) == 0 else { return false }
-        self.state.withLock { $0.exists = true }
-        return true
-    }
-
-    /// Refuses to create one more file than `limit`.
-    func checkLimit(_ limit: Int) throws(EngineError) {
-        guard let directory = opendir(self.directory) else { return }
-        defer { closedir(directory) }
-        var count = 0
-        while let entry = readdir(directory) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) {
-                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-            }
-            if name != ".", name != "..", !DatabaseName.reservedSuffixes.contains(where: { name.hasSuffix($0) }) {
-                count += 1
+        self.parts = parts
+        self.pager = try Pager(
+            path: self.path, maximumTransactionPages: parts.configuration.maximumTransactionSize / 4096,
+            fileCalls: parts.configuration.fileCalls?.calls)
+        self.isThere = Atomic(exists)
+        self.checkLimit = checkLimit
+        self.checkpointed = checkpointed
+        self.sessions = sessions
+        let target = WeakDatabase()
+        self.lane = Lane(pool: parts.lanePool) { target.value?.lookAfterOverlay() ?? true }
+        target.value = self
+        if let marks {
+            self.state.withLock { state in
+                state.appliedIndex = marks.done
+                state.checkpoint.done = marks.done
+                state.checkpoint.intent = marks.intent
             }
         }
-        guard count < limit else {
-            throw EngineError(
-                code: FailureCode.full, message: "there are \(count) databases, which is the limit of this node")
-        }
     }
+
+    /// Whether there is a database: from its first committed entry on.
+    var exists: Bool { self.isThere.load(ordering: .acquiring) }
+
+    func noteExistence() { self.isThere.store(true, ordering: .releasing) }
+
+    /// Refuses to be created when there are too many databases already.
+    func checkCreation() throws(EngineError) {
+        if !self.exists { try self.checkLimit() }
+    }
+
+    // MARK: The turn to write
 
     /// Asks for the turn to write on behalf of a session, which is told by ``EngineSession/turnGranted(_:)`` if it has
     /// to wait.
     func requestTurn(for session: EngineSession) -> WriterQueue.Answer {
         let now = Instant.now
+        let timeout = self.parts.configuration.writeTimeout
         let (answer, alarm) = self.state.withLock { state -> (WriterQueue.Answer, Instant?) in
-            let answer = state.queue.request(session.number, now: now, timeout: self.writeTimeout)
-            guard case .waits = answer else { return (answer, nil) }
+            let answer = state.queue.request(session.number, now: now, timeout: timeout)
+            guard case .waits = answer else {
+                state.writer = session
+                return (answer, nil)
+            }
             state.waiting[session.number] = session
-            let deadline = now + self.writeTimeout
+            let deadline = now + timeout
             if let alarm = state.alarm, alarm <= deadline { return (answer, nil) }
             state.alarm = deadline
             return (answer, deadline)
         }
-        if let alarm { self.clock.schedule(self, at: alarm) }
+        if let alarm { self.parts.clock.schedule(self, at: alarm) }
         return answer
     }
 
@@ -83,8 +131,12 @@ final class Database: AlarmTarget {
     func leaveTurn(_ session: EngineSession) {
         let next = self.state.withLock { state -> (EngineSession, WriterQueue.Ticket)? in
             state.waiting[session.number] = nil
-            guard let waiter = state.queue.leave(session.number, now: .now) else { return nil }
-            return state.waiting.removeValue(forKey: waiter.owner).map { ($0, waiter.ticket) }
+            let held = state.queue.holder?.owner == session.number
+            let waiter = state.queue.leave(session.number, now: .now)
+            if held { state.writer = nil }
+            guard let waiter else { return nil }
+            state.writer = state.waiting.removeValue(forKey: waiter.owner)
+            return state.writer.map { ($0, waiter.ticket) }
         }
         if let (session, ticket) = next { session.turnGranted(ticket) }
     }
@@ -103,7 +155,128 @@ final class Database: AlarmTarget {
             state.alarm = state.queue.nextDeadline
             return state.alarm
         }
-        if let alarm { self.clock.schedule(self, at: alarm) }
+        if let alarm { self.parts.clock.schedule(self, at: alarm) }
         for (session, expiry) in expired { session.turnExpired(expiry) }
+        self.checkpointAlarm(now: now)
+        // Batches that could not be offered are offered again.
+        if self.state.withLock({ $0.held != nil }) { self.lane.wake() }
     }
+
+    // MARK: The overlay
+
+    /// Differs from what it was as soon as the overlay is another.
+    var generation: UInt64 { self.overlayGeneration.load(ordering: .acquiring) }
+
+    /// Why the last overlay was thrown away.
+    var lastLoss: OverlayLoss { self.loss.withLock { $0 } }
+
+    /// This node leads in `term`, and has applied the term's own first entry.
+    func lead(in term: Term) { self.state.withLock { $0.term = term } }
+
+    /// Sees to it that there is an overlay.
+    ///
+    /// - Returns: Its generation.
+    func beginOverlay() throws(EngineError) -> UInt64 {
+        let result = self.overlayLock.withLock { _ -> Result<UInt64, EngineError> in
+            let (term, hasOverlay, isFree) = self.state.withLock { ($0.term, $0.hasOverlay, $0.inFlight == 0) }
+            guard let term else {
+                return .failure(EngineError(code: FailureCode.notLeader, message: "not leader"))
+            }
+            if hasOverlay { return .success(self.generation) }
+            // An overlay of before may still have batches on their way, whose pages this one would lack.
+            guard isFree else {
+                return .failure(EngineError(code: FailureCode.busy, message: "the database recovers; try again"))
+            }
+            let result = self.pager.beginOverlay(term: term.rawValue)
+            guard result.value == 0 else {
+                return .failure(
+                    EngineError(
+                        code: UInt64(result.value), message: "the database cannot be written to: \(result.text)"))
+            }
+            // What was captured and never applied is dropped for ever; nobody waits for it.
+            let captured = self.pager.statistics.captured_sequence
+            return .success(
+                self.state.withLock { state in
+                    state.hasOverlay = true
+                    state.proposedSequence = captured
+                    state.appliedSequence = captured
+                    state.generation += 1
+                    self.overlayGeneration.store(state.generation, ordering: .releasing)
+                    return state.generation
+                })
+        }
+        return try result.get()
+    }
+
+    /// Throws the overlay away: what was not proposed is dropped, who is in a transaction loses it.
+    ///
+    /// - Parameter endsTerm: Whether this node leads no more.
+    func doomOverlay(_ loss: OverlayLoss, endsTerm: Bool) {
+        let (dropped, sessions) = self.overlayLock.withLock { _ -> ([Gates.Waiter], [EngineSession]) in
+            if endsTerm { self.state.withLock { $0.term = nil } }
+            guard self.state.withLock({ $0.hasOverlay }) else { return ([], []) }
+            self.loss.withLock { $0 = loss }
+            self.pager.doomOverlay()
+            return self.state.withLock { state in
+                state.generation += 1
+                self.overlayGeneration.store(state.generation, ordering: .releasing)
+                state.hasOverlay = false
+                state.held = nil
+                return (state.gates.take(above: state.proposedSequence), Array(state.overlaySessions.values))
+            }
+        }
+        for waiter in dropped { waiter.session.commitReached(waiter.ticket, .dropped(loss)) }
+        let writer = self.state.withLock { $0.writer }
+        for session in sessions {
+            session.giveUp(because: .overlayLost(loss), isAnyway: session === writer)
+        }
+        self.lane.wake()
+    }
+
+    func overlayOpened(by session: EngineSession) {
+        let surplus = self.state.withLock { state -> EngineSession? in
+            state.overlaySessions[session.number] = session
+            guard state.overlaySessions.count > self.parts.configuration.maximumIdleWriters else { return nil }
+            return state.overlaySessions.values.compactMap { other in other.idleSince.map { (other, $0) } }
+                .min { $0.1 < $1.1 }?.0
+        }
+        surplus?.releaseOverlay()
+    }
+
+    func overlayClosed(by session: EngineSession) {
+        self.state.withLock { $0.overlaySessions[session.number] = nil }
+    }
+
+    /// Waits until what was written is decided, and copies into the file what it lacks. No session is left.
+    func finish(by end: Instant) {
+        self.lane.wake()
+        self.quiet.withLock {
+            while self.isUnsettled, Instant.now < end { _ = self.quiet.wait(atMost: Instant.now.duration(to: end)) }
+        }
+        let begins = self.state.withLock { state in
+            guard state.checkpoint.oldestUnsaved != nil, !state.checkpoint.isScheduled else { return false }
+            state.checkpoint.isScheduled = true
+            return true
+        }
+        if begins { self.checkpoint() }
+        self.doomOverlay(.leadershipLost, endsTerm: true)
+    }
+
+    private var isUnsettled: Bool {
+        let (hasOverlay, isBusy) = self.state.withLock {
+            ($0.hasOverlay, $0.inFlight > 0 || $0.held != nil || $0.checkpoint.isScheduled)
+        }
+        return isBusy || (hasOverlay && self.pager.uncutPages > 0)
+    }
+
+    /// Closes the file, if nothing has it open.
+    func close() -> Bool {
+        self.doomOverlay(.leadershipLost, endsTerm: true)
+        return self.pager.close()
+    }
+}
+
+/// For a closure that is made before what it calls.
+private final class WeakDatabase: @unchecked Sendable {
+    weak var value: Database?
 }

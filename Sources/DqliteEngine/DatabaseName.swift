@@ -1,4 +1,5 @@
 internal import DqliteProtocol
+internal import DqliteRaft
 
 /// The name of a database, and how a session wants it opened.
 struct DatabaseName: Sendable {
@@ -59,6 +60,16 @@ struct DatabaseName: Sendable {
         default:
             throw Self.refusal("\(key)=\(value) is refused: only mode and cache=private can be chosen")
         }
+    }
+
+    /// The name in an entry of the log, which must be that of a file as well.
+    init(entry name: String, at index: LogIndex) throws(EngineError) {
+        do {
+            self.file = try Self.checked(Array(name.utf8))
+        } catch {
+            throw EngineError(code: FailureCode.corrupt, message: "entry \(index) cannot be applied: \(error.message)")
+        }
+        self.mode = .readWriteCreate
     }
 
     private static func decoded(

@@ -1,27 +1,17 @@
 internal import CSQLite
 internal import DqliteProtocol
 
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#else
-    internal import Darwin
-#endif
-
 /// Copies a database into memory, on a connection of its own.
 final class Dump: Job {
-    private let name: String
-    private let path: String
+    private let database: Database
     private let maximumSize: Int
     private let completion: @Sendable (Result<FilesResponse, EngineError>) -> Void
 
     init(
-        name: String, path: String, maximumSize: Int,
+        database: Database, maximumSize: Int,
         completion: @escaping @Sendable (Result<FilesResponse, EngineError>) -> Void
     ) {
-        self.name = name
-        self.path = path
+        self.database = database
         self.maximumSize = maximumSize
         self.completion = completion
     }
@@ -29,24 +19,20 @@ final class Dump: Job {
     func runJob() {
         do throws(EngineError) {
             let content = try self.copy()
+            let name = self.database.name
             self.completion(
                 .success(
-                    FilesResponse(files: [
-                        File(name: self.name, content: content), File(name: self.name + "-wal", content: []),
-                    ])))
+                    FilesResponse(files: [File(name: name, content: content), File(name: name + "-wal", content: [])])))
         } catch {
             self.completion(.failure(error))
         }
     }
 
     private func copy() throws(EngineError) -> [UInt8] {
-        var status = stat()
-        guard lstat(self.path, &status) == 0 else {
-            throw EngineError(
-                code: FailureCode.databaseNotFound, message: "database does not exist: \(self.name)")
-        }
         let authorizer = Authorizer(isStateless: true, isReadOnly: true, maximumCacheSize: 0)
-        let connection = try Connection(.file(self.path), authorizer: authorizer, stopFlag: StopFlag(), limits: nil)
+        let connection = try Connection(
+            .committed, of: self.database.pager, authorizer: authorizer, progress: Progress(stopFlag: StopFlag()),
+            limits: nil)
         // One snapshot for the size and for the pages.
         try connection.execute("BEGIN; SELECT count(*) FROM sqlite_schema")
         defer { connection.rollBack() }

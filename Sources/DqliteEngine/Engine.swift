@@ -1,5 +1,5 @@
-internal import CSQLite
 public import DqliteProtocol
+public import DqliteRaft
 internal import Synchronization
 
 #if canImport(Glibc)
@@ -10,45 +10,83 @@ internal import Synchronization
     internal import Darwin
 #endif
 
-/// SQL over databases of one directory, each a file of SQLite in WAL mode with `synchronous=FULL`: what was
-/// acknowledged survives a crash and a loss of power.
+/// Replicated SQLite databases of one directory: SQL for sessions, on one side; commands for the log of consensus, and
+/// commands from there, on the other.
+///
+/// What is acknowledged is in the log of a quorum and is applied. Database files hold nothing but what is committed, and lag
+/// behind the log: after a start the entries that they may lack have to be applied again, see ``init(configuration:replicator:checkpoints:)``.
 ///
 /// The engine runs SQL on threads of its own and blocks no caller. It changes nothing that belongs to the process: no
 /// `sqlite3_config`, no global state, so the application may use SQLite too.
 public final class Engine: Sendable {
     private struct State {
-        /// Databases that sessions have open, and by how many.
+        /// Databases that exist or that sessions have open, and how many those are.
         ///
         /// By the bytes of the name, as file systems have it: strings are equal in Swift also when they are written
         /// differently in Unicode.
         var databases: [[UInt8]: (database: Database, sessions: Int)] = [:]
         var sessions: [UInt64: EngineSession] = [:]
         var lastSession: UInt64 = 0
+        /// How far the files of databases were, until those are opened.
+        var checkpoints: [String: CheckpointPosition]
+        /// The newest entry that was applied, of any database.
+        var appliedIndex = LogIndex.zero
+        /// The term that this node leads in.
+        var term: Term?
+        var isRecovering = true
         var isClosed = false
     }
 
     let configuration: EngineConfiguration
     let pool: WorkerPool
     let clock: AlarmClock
+    /// Lanes have threads of their own: readers, however many and long, do not keep writers waiting.
+    private let lanePool: WorkerPool
+    private let checkpointPool: WorkerPool
+    private let parts: EngineParts
     /// The directory, without symbolic links.
     private let directory: String
-    private let state = Mutex(State())
+    private let state: Mutex<State>
 
+    /// An engine that serves nobody yet. It has to be given, in order and by ``apply(_:at:)``, all entries of the log that
+    /// are committed, or at least those after the oldest of the `checkpoints`; then ``recovered()`` is to be called, and
+    /// ``lead(in:)`` when this node leads.
+    ///
     /// Creates the directory if it is missing.
     ///
-    /// - Throws: When the directory cannot be created or written to, and when SQLite is too old or not made for
-    ///   threads.
-    public init(configuration: EngineConfiguration) throws(EngineError) {
-        try SQLiteVersion.check()
+    /// - Parameters:
+    ///   - configuration: Limits and places.
+    ///   - replicator: What orders and stores commands. It is kept until the engine is closed.
+    ///   - checkpoints: How far the files of the databases are, as the log has it.
+    ///   - events: Told, on any thread, what an operator may want to know. It must not block.
+    /// - Throws: When the directory cannot be created or written to; when SQLite is too old, not made for threads, not one that
+    ///   this project was tested with (unless allowed), or fails the self-test.
+    public init(
+        configuration: EngineConfiguration, replicator: any Replicator,
+        checkpoints: [String: CheckpointPosition] = [:], events: @escaping @Sendable (EngineEvent) -> Void = { _ in }
+    ) throws(EngineError) {
+        try SQLiteVersion.check(allowsUntested: configuration.allowsUntestedSQLite)
         self.directory = try Self.openDirectory(configuration.directory)
-        Database.removeUnfinished(in: self.directory)
+        try SelfTest.run(in: self.directory)
         self.configuration = configuration
         self.pool = WorkerPool(
             maximumThreads: configuration.maximumThreads, maximumWaiting: configuration.maximumWaitingRequests,
             idleLimit: configuration.threadIdleLimit)
+        self.lanePool = WorkerPool(
+            maximumThreads: configuration.maximumThreads, maximumWaiting: .max, idleLimit: configuration.threadIdleLimit
+        )
+        self.checkpointPool = WorkerPool(
+            maximumThreads: 2, maximumWaiting: .max, idleLimit: configuration.threadIdleLimit)
         self.clock = AlarmClock()
-        guard self.pool.start(), self.clock.start() else {
+        self.parts = EngineParts(
+            configuration: configuration, pool: self.pool, lanePool: self.lanePool, checkpointPool: self.checkpointPool,
+            clock: self.clock,
+            replicator: replicator, events: events)
+        self.state = Mutex(State(checkpoints: checkpoints))
+        guard self.pool.start(), self.lanePool.start(), self.checkpointPool.start(), self.clock.start() else {
             self.pool.stop()
+            self.lanePool.stop()
+            self.checkpointPool.stop()
             self.clock.stop()
             throw EngineError(code: FailureCode.outOfMemory, message: "the system has no thread to give")
         }
@@ -57,7 +95,145 @@ public final class Engine: Sendable {
     deinit {
         // Sessions keep the engine, so there are none any more.
         self.pool.stop()
+        self.lanePool.stop()
+        self.checkpointPool.stop()
         self.clock.stop()
+    }
+
+    // MARK: The log's side
+
+    /// Applies a committed entry that this node did not propose, or did before it was started again. Entries come in the
+    /// order of the log, one at a time; what was applied before is passed over.
+    ///
+    /// - Throws: The entry is none that this version knows, or cannot be applied: the node must stop.
+    public func apply(_ command: [UInt8], at index: LogIndex) throws(EngineError) {
+        let result = command.withUnsafeBytes { bytes -> Result<Void, EngineError> in
+            do throws(EngineError) {
+                return .success(try self.apply(bytes, at: index))
+            } catch {
+                return .failure(error)
+            }
+        }
+        try result.get()
+    }
+
+    private func apply(_ command: UnsafeRawBufferPointer, at index: LogIndex) throws(EngineError) {
+        let view: CommandView
+        do {
+            view = try CommandView(command)
+        } catch {
+            throw EngineError(code: FailureCode.corrupt, message: "entry \(index) cannot be read: \(error)")
+        }
+        if case .frames(let name, let pages) = view {
+            let database = try self.database(named: try DatabaseName(entry: name, at: index).file)
+            try database.apply(pages, at: index)
+        }
+        self.passed(index)
+    }
+
+    /// An entry that is not the engine's is committed: all before it were applied.
+    public func passed(_ index: LogIndex) { self.state.withLock { $0.appliedIndex = max($0.appliedIndex, index) } }
+
+    /// All committed entries that files may lack were applied: from now on sessions may be opened.
+    ///
+    /// - Throws: The log lacks entries that a file holds in part: the file cannot be trusted.
+    public func recovered() throws(EngineError) {
+        let unfinished = self.state.withLock { state -> (String, CheckpointPosition)? in
+            for (name, position) in state.checkpoints where position.intent > position.done {
+                let applied = state.databases[Array(name.utf8)]?.database.state.withLock { $0.appliedIndex } ?? .zero
+                if applied < position.intent { return (name, position) }
+            }
+            state.isRecovering = false
+            return nil
+        }
+        guard let (name, position) = unfinished else { return }
+        throw EngineError(
+            code: FailureCode.corrupt,
+            message:
+                "the file \(self.directory)/\(name) may hold pages of entries up to \(position.intent), of which the "
+                + "log has not all: restore the data directory from another node or a backup")
+    }
+
+    /// This node leads: sessions may write. Its term's own first entry, and all before it, are committed and applied.
+    public func lead(in term: Term) {
+        let databases = self.state.withLock { state in
+            state.term = term
+            return state.databases.values.map(\.database)
+        }
+        for database in databases { database.lead(in: term) }
+    }
+
+    /// This node leads no more: transactions that are open, and what was not proposed, are lost. To be called before any
+    /// entry of another leader is applied.
+    public func stepDown() {
+        let databases = self.state.withLock { state in
+            state.term = nil
+            return state.databases.values.map(\.database)
+        }
+        for database in databases { database.doomOverlay(.leadershipLost, endsTerm: true) }
+    }
+
+    /// Tells the log which entries no file needs any more. A database whose file has everything needs none.
+    private func releaseEntries() {
+        let index = self.state.withLock { state -> LogIndex in
+            var needed = state.appliedIndex
+            for (database, _) in state.databases.values {
+                let (unsaved, applied) = database.state.withLock { ($0.checkpoint.oldestUnsaved, $0.appliedIndex) }
+                if let unsaved {
+                    needed = min(needed, unsaved.previous)
+                } else {
+                    state.appliedIndex = max(state.appliedIndex, applied)
+                }
+            }
+            return needed
+        }
+        self.parts.replicator.release(through: index)
+    }
+
+    // MARK: Databases
+
+    /// The database of that name, opened if it is not.
+    private func database(named name: String) throws(EngineError) -> Database {
+        try self.state.withLock { state throws(EngineError) in try self.database(named: name, &state) }
+    }
+
+    private func database(named name: String, _ state: inout State) throws(EngineError) -> Database {
+        let key = Array(name.utf8)
+        if let entry = state.databases[key] { return entry.database }
+        var status = stat()
+        let exists = lstat("\(self.directory)/\(name)", &status) == 0
+        if exists, status.st_mode & S_IFMT == S_IFLNK {
+            throw EngineError(
+                code: FailureCode.cannotOpenSymbolicLink,
+                message: "the database \"\(name)\" is a symbolic link: databases are files of the node")
+        }
+        let box = WeakEngine(self)
+        let database = try Database(
+            name: name, directory: self.directory, exists: exists, marks: state.checkpoints[name], parts: self.parts,
+            checkLimit: { () throws(EngineError) in try box.engine?.checkLimit() },
+            checkpointed: { box.engine?.releaseEntries() },
+            sessions: { box.engine?.sessions(of: key) ?? [] })
+        if let term = state.term { database.lead(in: term) }
+        state.databases[key] = (database, 0)
+        return database
+    }
+
+    private func sessions(of name: [UInt8]) -> [EngineSession] {
+        self.state.withLock { $0.sessions.values.filter { Array($0.database.name.utf8) == name } }
+    }
+
+    /// Refuses to make one more database than there may be.
+    private func checkLimit() throws(EngineError) {
+        var names = Set(Self.files(in: self.directory))
+        self.state.withLock { state in
+            for (database, _) in state.databases.values where database.exists {
+                names.insert(Array(database.name.utf8))
+            }
+        }
+        guard names.count < self.configuration.maximumDatabases else {
+            throw EngineError(
+                code: FailureCode.full, message: "there are \(names.count) databases, which is the limit of this node")
+        }
     }
 
     /// Begins a session on a database. Nothing is created on disk: the database exists from its first write. The
@@ -76,45 +252,45 @@ public final class Engine: Sendable {
         database text: String, encoding: WireEncoding, isStateless: Bool
     ) throws(EngineError) -> EngineSession {
         let name = try DatabaseName(text)
-        let (session, error) = self.state.withLock { state -> (EngineSession?, EngineError?) in
-            if state.isClosed {
-                return (nil, EngineError(code: FailureCode.cannotOpen, message: "the node is shutting down"))
+        let key = Array(name.file.utf8)
+        return try self.state.withLock { state throws(EngineError) in
+            if state.isClosed || state.isRecovering {
+                throw EngineError(
+                    code: FailureCode.cannotOpen,
+                    message: state.isClosed ? "the node is shutting down" : "the node has not recovered yet")
             }
-            let key = Array(name.file.utf8)
-            let database = state.databases[key]?.database ?? self.database(name.file)
+            let open = state.databases.count { $0.value.sessions > 0 }
+            if open >= self.configuration.maximumDatabases, state.databases[key]?.sessions ?? 0 == 0 {
+                throw Self.tooManyDatabases(open)
+            }
+            let database = try self.database(named: name.file, &state)
             if name.mode != .readWriteCreate, !database.exists {
-                return (nil, Self.doesNotExist(text))
+                Self.forgetUnused(key, &state)
+                throw Self.doesNotExist(text)
             }
-            if state.databases[key] == nil, state.databases.count >= self.configuration.maximumDatabases {
-                return (nil, Self.tooManyDatabases(state.databases.count))
-            }
-            state.databases[key, default: (database, 0)].sessions += 1
+            state.databases[key]!.sessions += 1
             state.lastSession += 1
             let session = EngineSession(
                 engine: self, number: state.lastSession, database: database, mode: name.mode, encoding: encoding,
                 isStateless: isStateless)
             state.sessions[session.number] = session
-            return (session, nil)
+            return session
         }
-        if let session { return session }
-        throw error ?? Self.doesNotExist(text)
     }
 
-    private func database(_ name: String) -> Database {
-        Database(
-            name: name, directory: self.directory, writeTimeout: self.configuration.writeTimeout, clock: self.clock)
+    /// A database that does not exist and that no session has open is not kept.
+    private static func forgetUnused(_ key: [UInt8], _ state: inout State) {
+        guard let entry = state.databases[key], entry.sessions == 0, !entry.database.exists, entry.database.close()
+        else { return }
+        state.databases[key] = nil
     }
 
     func sessionClosed(_ session: EngineSession) {
         self.state.withLock { state in
             guard state.sessions.removeValue(forKey: session.number) != nil else { return }
-            let name = Array(session.database.name.utf8)
-            guard let entry = state.databases[name] else { return }
-            if entry.sessions == 1 {
-                state.databases[name] = nil
-            } else {
-                state.databases[name]?.sessions -= 1
-            }
+            let key = Array(session.database.name.utf8)
+            state.databases[key]?.sessions -= 1
+            Self.forgetUnused(key, &state)
         }
     }
 
@@ -127,29 +303,37 @@ public final class Engine: Sendable {
     public func dump(
         database text: String, completion: @escaping @Sendable (Result<FilesResponse, EngineError>) -> Void
     ) {
-        let path: (name: String, path: String)
+        let database: Database
         do throws(EngineError) {
             let name = try DatabaseName(text)
-            path = (name.file, "\(self.directory)/\(name.file)")
+            database = try self.state.withLock { state throws(EngineError) in
+                let database = try self.database(named: name.file, &state)
+                guard database.exists else {
+                    Self.forgetUnused(Array(name.file.utf8), &state)
+                    throw EngineError(
+                        code: FailureCode.databaseNotFound, message: "database does not exist: \(name.file)")
+                }
+                return database
+            }
         } catch {
             self.clock.perform { completion(.failure(error)) }
             return
         }
-        let dump = Dump(
-            name: path.name, path: path.path, maximumSize: self.configuration.maximumDumpSize, completion: completion)
+        let dump = Dump(database: database, maximumSize: self.configuration.maximumDumpSize, completion: completion)
         if !self.pool.submit(dump, isOptional: true) {
             self.clock.perform { completion(.failure(EngineError(StopReason.overloaded))) }
         }
     }
 
-    /// Interrupts what runs, rolls back what is open, closes every session, and returns when that is done, or after
-    /// ``EngineConfiguration/closeTimeout``. Must not be called from a thread of the engine.
+    /// Interrupts what runs, rolls back what is open, closes every session, copies into the files what they lack, and
+    /// returns when that is done, or after ``EngineConfiguration/closeTimeout``. Must not be called from a thread of the engine.
     public func close() {
         let end = ContinuousClock.now + self.configuration.closeTimeout
-        let sessions = self.state.withLock { state in
-            state.isClosed = true
-            return Array(state.sessions.values)
+        let (sessions, wasClosed) = self.state.withLock { state in
+            defer { state.isClosed = true }
+            return (Array(state.sessions.values), state.isClosed)
         }
+        if wasClosed { return }
         let condition = Condition()
         let remaining = Mutex(sessions.count)
         for session in sessions {
@@ -163,10 +347,26 @@ public final class Engine: Sendable {
                 _ = condition.wait(atMost: ContinuousClock.now.duration(to: end))
             }
         }
+        let databases = self.state.withLock { $0.databases.values.map(\.database) }
+        for database in databases { database.finish(by: end) }
         self.pool.stop()
-        _ = self.pool.waitUntilStopped(atMost: max(.zero, ContinuousClock.now.duration(to: end)))
+        self.lanePool.stop()
+        self.checkpointPool.stop()
+        for pool in [self.pool, self.lanePool, self.checkpointPool] {
+            _ = pool.waitUntilStopped(atMost: max(.zero, ContinuousClock.now.duration(to: end)))
+        }
         self.clock.stop()
+        // One that something still holds is left to the end of the process.
+        for database in databases { _ = database.close() }
+        self.state.withLock { $0.databases.removeAll() }
     }
+}
+
+/// For the closures of databases, which the engine owns.
+private final class WeakEngine: @unchecked Sendable {
+    weak let engine: Engine?
+
+    init(_ engine: Engine) { self.engine = engine }
 }
 
 extension Engine {
@@ -200,5 +400,21 @@ extension Engine {
         }
         guard access(real, R_OK | W_OK | X_OK) == 0 else { throw failure("cannot be written to") }
         return String(cString: real)
+    }
+
+    /// The names of the files that are databases.
+    private static func files(in directory: String) -> [[UInt8]] {
+        guard let entries = opendir(directory) else { return [] }
+        defer { closedir(entries) }
+        var names: [[UInt8]] = []
+        while let entry = readdir(entries) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name != ".", name != "..", !DatabaseName.reservedSuffixes.contains(where: { name.hasSuffix($0) }) {
+                names.append(Array(name.utf8))
+            }
+        }
+        return names
     }
 }

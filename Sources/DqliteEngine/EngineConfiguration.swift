@@ -1,8 +1,33 @@
+internal import CReplicaPager
+
 /// Limits and places of an ``Engine``.
 public struct EngineConfiguration: Sendable {
-    /// Directory of the databases: one file per database, beside it SQLite's `-wal` and `-shm`. It is created if it is
-    /// missing; its parent is not.
+    /// Directory of the databases: one file per database. It is created if it is missing; its parent is not.
     public var directory: String
+    /// Whether short reads run on the thread that calls ``EngineSession/run(_:revision:request:timeout:requiresTransaction:sink:)``:
+    /// at most some hundred microseconds, without waiting for the disk.
+    public var runsShortReadsOnCaller = false
+    /// Whether a version of SQLite that the project was not tested with is taken. The self-test at start is made anyway.
+    public var allowsUntestedSQLite = false
+    /// Batches of a database that are replicated at a time. More than one pays when that takes milliseconds.
+    public var batchesInFlight = 1
+    /// Bytes of pages that one transaction may change; beyond it the transaction fails with SQLITE_FULL (13). Writers wait
+    /// when as much is waiting to be replicated.
+    public var maximumTransactionSize = 64 << 20
+    /// Pages of 4 KiB that have been committed and are not in the database file yet, above which they are copied there.
+    public var checkpointPages = 4096
+    /// Time after which committed pages are copied into the file however few they are, so that a database that is idle
+    /// does not keep the log from being truncated.
+    public var checkpointIdleLimit: Duration = .seconds(30)
+    /// Bytes of pages of a database in memory, above which those that the file has are dropped, though snapshots need them.
+    public var softMemoryLimit = 64 << 20
+    /// Bytes of pages of a database in memory, above which the oldest snapshot is given up: what reads it fails with
+    /// SQLITE_ABORT_ROLLBACK (516). Writers wait while pages are being copied into the file.
+    public var hardMemoryLimit = 256 << 20
+    /// Connections for writing that are kept for sessions which are not using them.
+    public var maximumIdleWriters = 256
+    /// Bytes of rows of a statement that writes, and is a transaction of its own: they are kept until it is committed.
+    public var maximumHeldResult = 16 << 20
     /// How long a writer waits for those before it, before it fails with SQLITE_BUSY (5).
     public var writeTimeout: Duration = .seconds(5)
     /// Threads that run SQL. They are started when needed and end when idle.
@@ -45,6 +70,16 @@ public struct EngineConfiguration: Sendable {
     /// How long ``Engine/close()`` waits for what is running to end.
     public var closeTimeout: Duration = .seconds(10)
 
+    /// In place of the system's calls that change files: for tests.
+    var fileCalls: FileCalls?
+
     /// The defaults, for databases in `directory`.
     public init(directory: String) { self.directory = directory }
+}
+
+/// The calls that change database files.
+///
+/// @unchecked: whoever makes them sees to it that they may be called from any thread.
+struct FileCalls: @unchecked Sendable {
+    var calls: rp_file_calls
 }

@@ -55,6 +55,13 @@ extension EngineError {
             self.init(
                 code: FailureCode.abortRollback,
                 message: "the result was given up: its reader has taken nothing for \(limit.text)")
+        case .overlayLost(let loss):
+            self = loss.error(outcome: .notCommitted)
+        case .snapshotTooOld(let bound):
+            self.init(
+                code: FailureCode.abortRollback,
+                message: "the snapshot was given up: \(bound >> 20) MiB of pages were kept for it and others, which is "
+                    + "the bound; read in shorter transactions")
         }
     }
 }
@@ -63,7 +70,7 @@ extension StopReason {
     /// Whether an open transaction is rolled back with it.
     var endsTransaction: Bool {
         switch self {
-        case .transactionTooLong, .transactionIdle, .closing: true
+        case .transactionTooLong, .transactionIdle, .closing, .overlayLost, .snapshotTooOld: true
         case .resultNotRead, .interrupted, .timedOut, .overlapping, .overloaded, .writeTimeout: false
         }
     }

@@ -2,16 +2,18 @@ internal import CSQLite
 public import DqliteProtocol
 internal import Synchronization
 
-/// One client's session: its connection, prepared statements and transaction.
+/// One client's session: its connections, prepared statements and transaction.
 ///
 /// At most one operation runs at a time; the caller sees to it.
 public final class EngineSession: Sendable {
     private struct State: Sendable {
         var machine: SessionStateMachine<Operation>
-        /// The connection's handle, for `sqlite3_interrupt`; nil before it is opened and once it is about to be closed.
+        /// The handle of the connection that is used, for `sqlite3_interrupt`; nil when none is.
         var handle: Handle?
         var alarm: Instant?
         var completions: [@Sendable () -> Void] = []
+        /// What became of what the held answer shows.
+        var commit: CommitOutcome?
     }
 
     /// @unchecked: `sqlite3_interrupt` may be called from any thread, and nothing else is done with it here.
@@ -19,7 +21,7 @@ public final class EngineSession: Sendable {
         let pointer: OpaquePointer
     }
 
-    /// What ``run(_:revision:request:timeout:sink:)`` was asked for.
+    /// What ``run(_:revision:request:timeout:requiresTransaction:sink:)`` was asked for.
     struct Operation: Sendable {
         var code: RequestCode
         var revision: UInt8
@@ -27,6 +29,8 @@ public final class EngineSession: Sendable {
         var requiresTransaction = false
         var sink: any ResponseSink
     }
+
+    typealias Machine = SessionStateMachine<Operation>
 
     /// Number of the session in the engine, never given twice.
     let number: UInt64
@@ -41,14 +45,14 @@ public final class EngineSession: Sendable {
         isStateless: Bool
     ) {
         let configuration = engine.configuration
-        let limits = SessionStateMachine<Operation>.Limits(
+        let limits = Machine.Limits(
             transactionDuration: configuration.maximumTransactionDuration,
             transactionIdle: configuration.transactionIdleLimit, pause: configuration.maximumResultPause)
         self.engine = engine
         self.number = number
         self.database = database
         self.stopFlag = StopFlag()
-        self.state = Mutex(State(machine: SessionStateMachine(limits: limits)))
+        self.state = Mutex(State(machine: Machine(limits: limits)))
         self.core = SessionCore(
             database: database, mode: mode, encoding: encoding, isStateless: isStateless, configuration: configuration,
             stopFlag: self.stopFlag)
@@ -60,7 +64,8 @@ public final class EngineSession: Sendable {
     ///   - code: Which of them.
     ///   - revision: The layout of the request in the dqlite encoding; it also decides what Prepare answers.
     ///   - request: The body, in the session's encoding.
-    ///   - timeout: After this the request fails with SQLITE_INTERRUPT (9), whatever it waits for or does.
+    ///   - timeout: After this the request fails with SQLITE_INTERRUPT (9), whatever it waits for or does; if it waits for
+    ///     its write to be committed, with the outcome unknown.
     ///   - requiresTransaction: Whether each statement, and Prepare, may run only while a transaction of the session is
     ///     open. If none is, the request fails with SQLITE_ABORT_ROLLBACK (516).
     ///   - sink: Told what comes of it.
@@ -74,14 +79,16 @@ public final class EngineSession: Sendable {
             $0.run(operation, timeout: timeout, now: .now)
         } refused: { reason in
             self.engine.clock.perform { sink.failure(EngineError(reason)) }
+        } schedule: {
+            if self.engine.configuration.runsShortReadsOnCaller { self.runSlices(at: .here) } else { self.schedule() }
         }
     }
 
     /// Goes on with a result that its sink has paused. Callable from any thread; without effect when none is paused.
     public func resume() { self.act { $0.resume() } }
 
-    /// Makes the running operation end soon with SQLITE_INTERRUPT (9), also when it waits or is paused. Callable from
-    /// any thread; without effect when none runs, on the next one too.
+    /// Makes the running operation end soon with SQLITE_INTERRUPT (9), also when it waits or is paused; unless all that
+    /// it waits for is its commit. Callable from any thread; without effect when none runs, on the next one too.
     public func interrupt() { self.act { $0.interrupt() } }
 
     /// Interrupts, rolls back and closes. `completion` is called when that is done, on a thread of the engine; after it
@@ -104,6 +111,30 @@ public final class EngineSession: Sendable {
             $0.turnExpired(expiry.waiter.ticket, reason: .writeTimeout(waited: expiry.waited, held: expiry.held))
         }
     }
+
+    /// What the held answer shows is committed, or lost. The answer leaves on this thread.
+    func commitReached(_ ticket: UInt64, _ outcome: CommitOutcome) {
+        let isAwaited = self.state.withLock { state in
+            guard case .schedule = state.machine.commitReached(ticket) else { return false }
+            state.commit = outcome
+            return true
+        }
+        if isAwaited { self.runSlices(at: .completion) }
+    }
+
+    /// See ``SessionStateMachine/giveUp(because:isAnyway:)``.
+    func giveUp(because reason: StopReason, isAnyway: Bool) {
+        self.act { $0.giveUp(because: reason, isAnyway: isAnyway) }
+    }
+
+    /// Gives up the overlay connection if nothing depends on it.
+    func releaseOverlay() { self.act { $0.release() } }
+
+    /// Since when the session may have had a snapshot open.
+    var snapshotStart: Instant? { self.state.withLock { $0.machine.snapshotStart } }
+
+    /// When the session was used last, if nothing is asked of it now and no transaction is open.
+    var idleSince: Instant? { self.state.withLock { $0.machine.idleSince } }
 }
 
 // MARK: Acting for the machine
@@ -115,10 +146,11 @@ extension EngineSession: AlarmTarget {
     }
 
     private func act(
-        _ event: (inout SessionStateMachine<Operation>) -> SessionStateMachine<Operation>.Action,
+        _ event: (inout Machine) -> Machine.Action,
         refused: (StopReason) -> Void = { _ in },
         whenClosed: () -> Void = {},
-        register: (inout [@Sendable () -> Void]) -> Void = { _ in }
+        register: (inout [@Sendable () -> Void]) -> Void = { _ in },
+        schedule: (() -> Void)? = nil
     ) {
         let (action, alarm) = self.state.withLock { state in
             let action = event(&state.machine)
@@ -136,7 +168,7 @@ extension EngineSession: AlarmTarget {
         if let alarm { self.engine.clock.schedule(self, at: alarm) }
         switch action {
         case .none, .stopRunning: break
-        case .schedule: self.schedule()
+        case .schedule: if let schedule { schedule() } else { self.schedule() }
         case .fail(let operation, let reason): self.fail(operation, reason)
         case .refuse(let reason): refused(reason)
         case .isClosed: whenClosed()
@@ -152,13 +184,18 @@ extension EngineSession: AlarmTarget {
     }
 
     private func schedule() {
-        if self.engine.pool.submit(self, isOptional: true) { return }
-        let action = self.state.withLock { $0.machine.cannotSchedule() }
-        if case .fail(let operation, let reason) = action {
-            self.engine.clock.perform { self.fail(operation, reason) }
-        } else {
-            // What has begun must be able to end. This fails only once the pool has stopped.
-            _ = self.engine.pool.submit(self, isOptional: false)
+        switch self.state.withLock({ $0.machine.place }) {
+        case .lane:
+            self.database.lane.enqueue(self)
+        case .pool:
+            if self.engine.pool.submit(self, isOptional: true) { return }
+            let action = self.state.withLock { $0.machine.cannotSchedule() }
+            if case .fail(let operation, let reason) = action {
+                self.engine.clock.perform { self.fail(operation, reason) }
+            } else {
+                // What has begun must be able to end. This fails only once the pool has stopped.
+                _ = self.engine.pool.submit(self, isOptional: false)
+            }
         }
     }
 
@@ -170,12 +207,12 @@ extension EngineSession: AlarmTarget {
     }
 
     /// Leaves a slice to a thread of the pool.
-    private func putBack(_ slice: SessionStateMachine<Operation>.Slice) {
+    private func putBack(_ slice: Machine.Slice) {
         self.state.withLock { $0.machine.putBack(slice) }
         _ = self.engine.pool.submit(self, isOptional: false)
     }
 
-    private func delivered(isInTransaction: Bool?) -> SessionStateMachine<Operation>.Slice? {
+    private func delivered(isInTransaction: Bool?) -> Machine.Slice? {
         let (slice, alarm) = self.state.withLock { state in
             let slice = state.machine.delivered(now: .now, isInTransaction: isInTransaction)
             self.stopFlag.set(state.machine.stop != nil)
@@ -188,26 +225,42 @@ extension EngineSession: AlarmTarget {
 
 // MARK: The slice
 
+/// The thread that a slice runs on, and so what it may do.
+enum SliceThread {
+    /// The caller's, which must not be held up: only what is compiled, short, and in memory.
+    case here
+    case pool
+    case lane
+    /// The one that tells of commits: only answers.
+    case completion
+}
+
 extension EngineSession: Job {
-    func runJob() {
+    func runJob() { self.runSlices(at: .pool) }
+    func runOnLane() { self.runSlices(at: .lane) }
+
+    private func runSlices(at thread: SliceThread) {
         var next = self.state.withLock { state in
             let slice = state.machine.beginSlice()
             self.stopFlag.set(state.machine.stop != nil)
             return slice
         }
-        while let slice = next { next = self.run(slice) }
+        while let slice = next { next = self.run(slice, at: thread) }
     }
 
-    private func run(_ slice: SessionStateMachine<Operation>.Slice) -> SessionStateMachine<Operation>.Slice? {
+    private func run(_ slice: Machine.Slice, at thread: SliceThread) -> Machine.Slice? {
         switch slice {
         case .begin(let operation):
             self.core.begin(operation)
-            return self.advance()
+            return self.advance(at: thread)
         case .proceed:
-            return self.advance()
+            return self.advance(at: thread)
         case .rollBack(let reason):
             self.core.rollBack(because: reason, session: self)
-            return self.delivered(isInTransaction: false)
+            return self.goOn(self.delivered(isInTransaction: false), at: thread)
+        case .release:
+            self.core.releaseOverlay(session: self)
+            return self.goOn(self.delivered(isInTransaction: nil), at: thread)
         case .close:
             self.setHandle(nil)
             self.core.close(session: self)
@@ -222,8 +275,19 @@ extension EngineSession: Job {
         }
     }
 
-    private func advance() -> SessionStateMachine<Operation>.Slice? {
-        switch self.core.advance(session: self) {
+    /// The client's next request, or the end, is here already. It goes on in this thread of the pool, unless others came
+    /// first.
+    private func goOn(_ next: Machine.Slice?, at thread: SliceThread) -> Machine.Slice? {
+        guard let next else { return nil }
+        if case .pool = thread {
+            guard case .begin = next, self.engine.pool.isBusy else { return next }
+        }
+        self.putBack(next)
+        return nil
+    }
+
+    private func advance(at thread: SliceThread) -> Machine.Slice? {
+        switch self.core.advance(session: self, at: thread) {
         case .paused:
             let holdsTurn = self.core.holdsTurn
             let (isPaused, alarm) = self.state.withLock { state in
@@ -240,20 +304,28 @@ extension EngineSession: Job {
                 return isWaiting
             }
             return isWaiting ? nil : .proceed
-        case .finished(let answer):
-            let reason = self.state.withLock { state -> StopReason? in
-                defer {
-                    state.machine.finish()
-                    self.stopFlag.set(false)
-                }
-                return state.machine.stop
-            }
-            self.core.conclude(answer, reason: reason, session: self)
-            let next = self.delivered(isInTransaction: self.core.isInTransaction)
-            // The client's next request is here already. It goes on in this thread, unless others came first.
-            guard case .begin? = next, let next, self.engine.pool.isBusy else { return next }
-            self.putBack(next)
+        case .moves(let place):
+            self.state.withLock { $0.machine.move(to: place) }
+            self.schedule()
             return nil
+        case .awaitsCommit(let sequence):
+            let generation = self.core.generation
+            let (ticket, alarm) = self.state.withLock { state in
+                (state.machine.awaitCommit(), Self.updateAlarm(&state))
+            }
+            if let alarm { self.engine.clock.schedule(self, at: alarm) }
+            // From here on another thread may have gone on with the session.
+            if let outcome = self.database.awaitCommit(through: sequence, of: generation, for: self, ticket) {
+                self.commitReached(ticket, outcome)
+            }
+            return nil
+        case .finished(let answer):
+            self.state.withLock { state in
+                state.machine.finish()
+                self.stopFlag.set(false)
+            }
+            self.core.tell(answer)
+            return self.goOn(self.delivered(isInTransaction: self.core.isInTransaction), at: thread)
         }
     }
 
@@ -261,6 +333,19 @@ extension EngineSession: Job {
     var stopReason: StopReason? { self.state.withLock { $0.machine.stop } }
     func willAsk() { self.state.withLock { $0.machine.willAsk() } }
     func wasTold() { self.state.withLock { $0.machine.wasTold() } }
+    func takeCommitOutcome() -> CommitOutcome? { self.state.withLock { $0.commit.take() } }
+
+    /// The operation's statements have come to their end: from now on nothing interrupts the connection.
+    ///
+    /// - Returns: Why the operation was to end before.
+    func settle() -> StopReason? {
+        self.state.withLock { state in
+            self.stopFlag.set(false)
+            state.handle = nil
+            return state.machine.stop
+        }
+    }
+
     func setHandle(_ handle: OpaquePointer?) {
         let handle = handle.map(Handle.init)
         self.state.withLock { $0.handle = handle }

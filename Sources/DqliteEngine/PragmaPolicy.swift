@@ -13,9 +13,7 @@ enum PragmaPolicy {
         let name = name.lowercased()
         switch name {
         // What tells about the schema and the file; an argument only chooses.
-        case "table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo", "foreign_key_list",
-            "foreign_key_check", "database_list", "collation_list", "function_list", "module_list", "pragma_list",
-            "compile_options", "integrity_check", "quick_check", "data_version", "freelist_count", "page_count":
+        case _ where self.schemaPragmas.contains(name), "data_version":
             return .allowed(writes: false)
         // What is stored in the database.
         case "user_version", "application_id":
@@ -39,6 +37,19 @@ enum PragmaPolicy {
             if argument == nil, reason.mayBeRead { return .allowed(writes: false) }
             return .refused("PRAGMA \(name) \(reason.mayBeRead ? "cannot be set" : "is refused"): \(reason.text)")
         }
+    }
+
+    private static let schemaPragmas: Set<String> = [
+        "table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo", "foreign_key_list",
+        "foreign_key_check", "database_list", "collation_list", "function_list", "module_list", "pragma_list",
+        "compile_options", "integrity_check", "quick_check", "freelist_count", "page_count",
+    ]
+
+    /// Whether a PRAGMA that only reads tells the same on every connection: what a session has set for itself is known on
+    /// its own alone.
+    static func isOfDatabase(_ name: String) -> Bool {
+        let name = name.lowercased()
+        return self.schemaPragmas.contains(name) || name == "user_version" || name == "application_id"
     }
 
     private static func cacheSize(_ argument: String, maximum: Int) -> Decision {

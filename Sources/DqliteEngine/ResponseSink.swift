@@ -29,6 +29,8 @@ public protocol ResponseSink: AnyObject, Sendable {
     var partLimit: Int { get }
     /// Appends to the current part: `body` gets at least `capacity` bytes of memory and returns how many it wrote.
     func write(atLeast capacity: Int, _ body: (UnsafeMutableRawBufferPointer) -> Int)
+    /// What was appended since the last part was ended is to be dropped: the part begins anew.
+    func discardPart()
     /// The part, the body of a Rows response in the session's encoding, is complete.
     ///
     /// - Returns: When `more` follow: whether to go on now. Otherwise the result is paused until

@@ -20,6 +20,10 @@ struct RowStream {
         /// Everything is written; the last part has yet to be ended.
         case done
         case paused
+        /// The snapshot shows what is not committed yet: nothing may leave before this sequence number is applied.
+        case awaitsCommit(UInt64)
+        /// It has taken as long as it may on this thread.
+        case goesOnElsewhere
         case stopped
         case failed(ResultCode)
         /// The text of this column.
@@ -41,25 +45,31 @@ struct RowStream {
     private var partSize = 0
     private var limit = 0
     private var partCount = 0
+    /// Parts that were handed to the sink.
+    private(set) var partsEnded = 0
     /// Whether the result has another number of columns than when the statement was last run.
     private(set) var columnsHaveChanged = false
 
     /// Goes on as long as there are rows and the sink takes them.
     mutating func run<Encoder: RowsEncoder>(
         _: Encoder.Type, _ statement: Statement, _ sink: any ResponseSink, _ session: EngineSession,
-        _ stopFlag: StopFlag,
-        _ preferredSize: Int
+        _ core: SessionCore, _ preferredSize: Int
     ) -> End {
+        let stopFlag = core.stopFlag
         while true {
             var rowSize = 0
             switch self.next {
             case .step:
                 if stopFlag.isSet { return .stopped }
+                if core.progress.isRunningLow { return .goesOnElsewhere }
+                let isFirst = !self.hasStepped
                 let result = statement.step()
                 guard result == SQLITE_ROW || result == SQLITE_DONE else { return .failed(ResultCode(result)) }
-                if !self.hasStepped { self.refreshColumns(Encoder.self, statement) }
+                if isFirst { self.refreshColumns(Encoder.self, statement) }
                 self.next = result == SQLITE_ROW ? .row : .end
                 if result == SQLITE_DONE { return .statementEnded }
+                // The first step has opened the snapshot. At the end of the statement the answer itself waits.
+                if isFirst, let gate = core.gateOfRows { return .awaitsCommit(gate) }
                 continue
             case .row:
                 if stopFlag.isSet { return .stopped }
@@ -167,6 +177,7 @@ struct RowStream {
         _: Encoder.Type, _ sink: any ResponseSink, _ session: EngineSession
     ) -> Bool {
         self.finish(Encoder.self, more: true, sink)
+        self.partsEnded += 1
         session.willAsk()
         guard sink.endPart(more: true) else { return false }
         session.wasTold()

@@ -5,12 +5,16 @@ extension SessionCore {
     /// The failure that SQLite's result code stands for. To be called before anything else is done on the connection.
     func failure(_ code: ResultCode, _ session: EngineSession) -> EngineError {
         if code.primary == SQLITE_INTERRUPT { return self.stopped(session) }
+        if UInt64(code.value) == FailureCode.notLeader {
+            return self.database.lastLoss.error(
+                outcome: self.execution?.hasCommitted ?? false ? .unknown : .notCommitted)
+        }
         var error = EngineError(code: UInt64(code.value), message: self.message(of: code))
         if let execution = self.execution {
-            if execution.wasInTransaction, self.connection?.isInAutocommit ?? false {
+            if execution.wasInTransaction, !self.isInTransaction {
                 error.message += "; the transaction was rolled back"
             }
-            error.outcome = self.outcome(of: code, in: execution)
+            error.outcome = execution.hasCommitted ? .committed : .notCommitted
         }
         return error
     }
@@ -18,8 +22,10 @@ extension SessionCore {
     private func message(of code: ResultCode) -> String {
         if code.primary == SQLITE_AUTH, let refusal = self.connection?.authorizer.refusal { return refusal }
         if UInt64(code.value) == FailureCode.busySnapshot { return Self.snapshotIsStale.message }
-        if code.primary == SQLITE_BUSY {
-            return "database is locked by another process, or by the recovery of its log; try again"
+        if code.primary == SQLITE_FULL, self.connection?.takeLimitHit() ?? false {
+            return
+                "the transaction is too large: it changes more than \(self.configuration.maximumTransactionSize) bytes "
+                + "of pages, which is the limit"
         }
         // What the engine itself has noticed the connection has no text for.
         guard let connection = self.connection, sqlite3_extended_errcode(connection.handle) == code.value else {
@@ -49,16 +55,6 @@ extension SessionCore {
             error.message += "; the statement was complete, its changes are part of the transaction"
         }
         return error
-    }
-
-    private func outcome(of code: ResultCode, in execution: Execution) -> WriteOutcome {
-        if execution.hasCommitted { return .committed }
-        guard code.primary == SQLITE_IOERR, let statement = execution.statement else { return .notCommitted }
-        // The record of the commit may have reached the disk although the disk reported an error.
-        let commits =
-            statement.traits.contains(.mayCommit)
-            || (statement.traits.contains(.writes) && !execution.wasInTransaction)
-        return commits ? .unknown : .notCommitted
     }
 
     static var snapshotIsStale: EngineError {

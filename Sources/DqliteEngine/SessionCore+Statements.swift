@@ -5,19 +5,22 @@ extension SessionCore {
     static let savepoint = "\"dqlite engine\""
 
     /// Goes on with Exec, Query, ExecSQL or QuerySQL.
-    func runStatements(_ bytes: UnsafeRawBufferPointer, _ session: EngineSession) throws(EngineError) -> SliceEnd {
+    func runStatements(
+        _ bytes: UnsafeRawBufferPointer, _ session: EngineSession, at thread: SliceThread
+    ) throws(EngineError) -> SliceEnd {
         guard let operation = self.execution?.operation, let stage = self.execution?.stage else {
             preconditionFailure("nothing to go on with")
         }
         // Only the rows remain: the request was read, and its parameters are bound.
-        if case .rows = stage { return try self.streamRows(bytes, session) }
+        if case .rows = stage { return try self.streamRows(bytes, session, at: thread) }
         var request = try self.decodeStatementRequest(bytes, operation)
         if case .begin = stage {
             try self.checkTransaction()
             try self.checkAbort()
             // Those who share a connection shall not learn of one another.
-            if self.isStateless, let connection = self.connection {
-                sqlite3_set_last_insert_rowid(connection.handle, 0)
+            if self.isStateless {
+                self.lastInsertRowID = 0
+                if let overlay = self.overlay { sqlite3_set_last_insert_rowid(overlay.handle, 0) }
             }
             if let sql = request.sql { try self.check(sql: sql) }
             self.execution?.stage = .compile
@@ -34,12 +37,13 @@ extension SessionCore {
                 if let sql = request.sql, !SQLText.isBlank(sql, from: self.execution!.offset) {
                     try self.checkTransaction()
                 }
-                guard try self.findStatement(request, session) else {
-                    return .finished(.result(self.result(of: try self.openConnection(session))))
+                switch try self.findStatement(request, session, at: thread) {
+                case .found: self.execution!.stage = .turn
+                case .none: return .finished(.result(self.result))
+                case .needsPool: return .moves(.pool)
                 }
-                self.execution!.stage = .turn
             case .turn:
-                if let ticket = try self.takeTurn(request, session) {
+                if let ticket = try self.takeTurn(session) {
                     self.execution!.stage = .awaitsTurn
                     return .waitsForTurn(ticket)
                 }
@@ -48,29 +52,65 @@ extension SessionCore {
                 self.holdsTurn = true
                 self.execution!.stage = .turn
             case .ready:
+                if let place = self.place(from: thread) { return .moves(place) }
                 try self.bind(&request, session)
+                self.beginProgress(at: thread)
                 if operation.code == .query || operation.code == .querySQL {
                     self.execution!.stage = .rows
-                    return try self.streamRows(bytes, session)
+                    return try self.streamRows(bytes, session, at: thread)
                 }
-                guard try self.runToEnd(session) else { return try self.tryAgain(bytes, session) }
+                guard try self.runToEnd(session) else { return try self.tryAgain(bytes, session, at: thread) }
                 try self.endStatement(session)
                 // What is done is not interrupted any more.
                 guard let sql = request.sql, self.execution!.tail < sql.count else {
-                    return .finished(.result(self.result(of: try self.openConnection(session))))
+                    return .finished(.result(self.result))
                 }
                 self.execution!.offset = self.execution!.tail
                 self.execution!.isSecondTry = false
                 self.execution!.stage = .compile
             case .rows:
-                return try self.streamRows(bytes, session)
+                return try self.streamRows(bytes, session, at: thread)
+            case .committing, .replay:
+                preconditionFailure("the statements have come to their end")
             }
         }
     }
 
+    /// Where the statement has to run, if that is not here.
+    ///
+    /// Who has the turn runs in the lane; what only reads, anywhere, and on the caller's thread if it is short.
+    private func place(from thread: SliceThread) -> SessionStateMachine<EngineSession.Operation>.Place? {
+        if self.holdsTurn {
+            if case .lane = thread { return nil }
+            return .lane
+        }
+        switch thread {
+        case .pool: return nil
+        // Reads do not hold up those who write.
+        case .lane, .completion: return .pool
+        case .here:
+            let isShort = self.execution!.view == .committed && !(self.execution!.statement?.isLong ?? true)
+            return isShort ? nil : .pool
+        }
+    }
+
+    /// Questions of SQLite whether to go on, after which a statement is too long for the caller's thread.
+    private static let budgetOfCaller = 20
+
+    private func beginProgress(at thread: SliceThread) {
+        if case .here = thread {
+            self.progress.begin(budget: Self.budgetOfCaller)
+            self.committed?.setWaits(false)
+        } else {
+            self.progress.begin(budget: nil)
+            if self.execution!.view == .committed { self.committed?.setWaits(true) }
+        }
+    }
+
     /// The numbers that answer Exec and ExecSQL. Without a session they are the request's own.
-    private func result(of connection: Connection) -> ResultResponse {
-        var result = connection.result
+    private var result: ResultResponse {
+        var result =
+            self.overlay?.result ?? ResultResponse(lastInsertRowID: self.lastInsertRowID, rowsAffected: 0)
         if self.isStateless, !self.execution!.hasChangedRows { result.rowsAffected = 0 }
         return result
     }
@@ -79,78 +119,139 @@ extension SessionCore {
     private func checkAbort() throws(EngineError) {
         guard let abort = self.abort else { return }
         self.abort = nil
-        throw EngineError(abort)
+        throw abort
     }
 
-    /// Finds or compiles the next statement.
-    ///
-    /// - Returns: false when nothing is left of the SQL.
-    private func findStatement(_ request: StatementRequest, _ session: EngineSession) throws(EngineError) -> Bool {
-        let connection = try self.openConnection(session)
+    private enum Search {
+        case found
+        /// Nothing is left of the SQL.
+        case none
+        /// It has to be compiled, for which SQLite may have to wait for the disk.
+        case needsPool
+    }
+
+    /// Finds or compiles the next statement, for the connection that it has to run on.
+    private func findStatement(
+        _ request: StatementRequest, _ session: EngineSession, at thread: SliceThread
+    ) throws(EngineError) -> Search {
+        let code = self.execution!.operation.code
+        // What is executed nearly always writes; what is queried nearly never does.
+        var view = self.isPinned || code == .exec || code == .execSQL ? Connection.View.overlay : .committed
         guard let sql = request.sql else {
             guard let prepared = self.registry[request.statementID] else {
                 throw Self.unknownStatement(request.statementID)
             }
             self.execution!.prepared = prepared
-            try self.usePrepared(prepared, on: connection, session)
-            return true
+            if let statement = prepared[.committed], statement.traits.contains(.needsOverlay) { view = .overlay }
+            return try self.findPrepared(prepared, view, session, at: thread)
         }
-        let isQuery = self.execution!.operation.code == .querySQL
         let offset = self.execution!.offset
-        if offset < sql.count || isQuery {
-            let text = UnsafeRawBufferPointer(rebasing: sql[offset...])
-            if let statement = self.cache.statement(for: text) {
-                self.execution!.statement = statement
-                self.execution!.tail = sql.count
-                return true
+        guard offset < sql.count || code == .querySQL else { return .none }
+        let text = UnsafeRawBufferPointer(rebasing: sql[offset...])
+        if view == .committed, let statement = self.committedCache.statement(for: text) {
+            if !statement.traits.contains(.needsOverlay) {
+                return try self.found(statement, tail: sql.count, on: .committed, session)
             }
-            if try self.compileNext(sql, on: connection, session) { return true }
+            view = .overlay
         }
-        if isQuery { throw Self.emptyStatement }
-        return false
+        if view == .overlay, let statement = self.overlayCache.statement(for: text) {
+            return try self.found(statement, tail: sql.count, on: .overlay, session)
+        }
+        switch thread {
+        case .here, .lane, .completion: return .needsPool
+        case .pool: break
+        }
+        if code == .querySQL, SQLText.isBlank(sql, from: offset) { throw Self.emptyStatement }
+        // Some PRAGMAs set what they set while they are compiled: never on the committed view.
+        let isPragma = view == .committed && SQLText.begins(text, with: "PRAGMA")
+        let first = isPragma ? Connection.View.overlay : view
+        guard let statement = try self.compileNext(sql, on: try self.use(first, session), session) else {
+            if code == .querySQL { throw Self.emptyStatement }
+            return .none
+        }
+        if isPragma {
+            guard !statement.traits.contains(.needsOverlay) else { return .found }
+            self.execution!.statement = nil
+            _ = try self.compileNext(sql, on: try self.use(.committed, session), session)
+        } else if first == .committed, statement.traits.contains(.needsOverlay) {
+            self.execution!.statement = nil
+            guard try self.compileNext(sql, on: try self.use(.overlay, session), session) != nil else { return .none }
+        }
+        return .found
+    }
+
+    private func found(
+        _ statement: Statement, tail: Int, on view: Connection.View, _ session: EngineSession
+    ) throws(EngineError) -> Search {
+        _ = try self.use(view, session)
+        self.execution!.statement = statement
+        self.execution!.tail = tail
+        return .found
     }
 
     /// Compiles the statement at the execution's offset; keeps it for later if it is the last.
     private func compileNext(
         _ sql: UnsafeRawBufferPointer, on connection: Connection, _ session: EngineSession
-    ) throws(EngineError) -> Bool {
+    ) throws(EngineError) -> Statement? {
         let offset = self.execution!.offset
         let compiled = try self.compile(sql, from: offset, on: connection, keep: false, session)
-        guard let statement = compiled.statement else { return false }
+        guard let statement = compiled.statement else { return nil }
         let isLast = SQLText.isBlank(sql, from: compiled.tail)
         if !isLast, self.execution!.operation.code == .querySQL { throw Self.nonemptyTail }
         self.execution!.statement = statement
         self.execution!.tail = isLast ? sql.count : compiled.tail
         if isLast, !statement.traits.contains(.isPragma) {
-            self.cache.insert(statement, for: UnsafeRawBufferPointer(rebasing: sql[offset...]))
-        }
-        return true
-    }
-
-    private func usePrepared(
-        _ prepared: StatementRegistry.Prepared, on connection: Connection, _ session: EngineSession
-    ) throws(EngineError) {
-        if prepared.statement?.traits.contains(.isPragma) ?? true {
-            let sql = prepared.sql
-            prepared.statement = nil
-            let result = sql.withUnsafeBytes { bytes -> Result<Statement.Compiled, EngineError> in
-                do throws(EngineError) {
-                    return .success(try self.compile(bytes, from: 0, on: connection, keep: true, session))
-                } catch {
-                    return .failure(error)
-                }
+            let text = UnsafeRawBufferPointer(rebasing: sql[offset...])
+            switch connection.view {
+            case .committed: self.committedCache.insert(statement, for: text)
+            case .overlay: self.overlayCache.insert(statement, for: text)
             }
-            prepared.statement = try result.get().statement
         }
-        self.execution!.statement = prepared.statement
+        return statement
     }
 
-    /// Sees to it that a statement that writes has the turn, and a file to write to.
+    private func findPrepared(
+        _ prepared: StatementRegistry.Prepared, _ view: Connection.View, _ session: EngineSession,
+        at thread: SliceThread
+    ) throws(EngineError) -> Search {
+        if let statement = prepared[view], !statement.traits.contains(.isPragma) {
+            return try self.found(statement, tail: 0, on: view, session)
+        }
+        switch thread {
+        case .here, .lane, .completion: return .needsPool
+        case .pool: break
+        }
+        let connection = try self.use(view, session)
+        prepared[view] = nil
+        let result = prepared.sql.withUnsafeBytes { bytes -> Result<Statement.Compiled, EngineError> in
+            do throws(EngineError) {
+                return .success(try self.compile(bytes, from: 0, on: connection, keep: true, session))
+            } catch {
+                return .failure(error)
+            }
+        }
+        guard let statement = try result.get().statement else { throw Self.emptyStatement }
+        prepared[view] = statement
+        if view == .committed, statement.traits.contains(.needsOverlay) {
+            return try self.findPrepared(prepared, .overlay, session, at: thread)
+        }
+        self.execution!.statement = statement
+        return .found
+    }
+
+    /// Forgets what the statement was compiled to.
+    private func forget(_ statement: Statement) {
+        switch self.execution!.view {
+        case .committed: self.committedCache.remove(statement)
+        case .overlay: self.overlayCache.remove(statement)
+        }
+        self.execution!.prepared?[self.execution!.view] = nil
+    }
+
+    /// Sees to it that a statement that writes has the turn, and a database to write to.
     ///
     /// - Returns: The ticket, if it has to wait.
-    private func takeTurn(
-        _ request: StatementRequest, _ session: EngineSession
-    ) throws(EngineError) -> WriterQueue.Ticket? {
+    private func takeTurn(_ session: EngineSession) throws(EngineError) -> WriterQueue.Ticket? {
         guard let statement = self.execution!.statement else { preconditionFailure("no statement to run") }
         self.execution!.wasInTransaction = self.isInTransaction
         guard statement.traits.contains(.writes) else { return nil }
@@ -159,20 +260,13 @@ extension SessionCore {
                 code: FailureCode.readOnly,
                 message: "attempt to write a readonly database: it was opened with mode=ro")
         }
-        // TEMP objects need nothing of the database; but those of the stand-in would be lost with it.
-        if statement.traits.contains(.isTemporary), !(self.connection?.isStandIn ?? true) { return nil }
+        if statement.traits.contains(.isTemporary) { return nil }
         if !self.holdsTurn {
+            try self.database.checkCreation()
             switch self.database.requestTurn(for: session) {
             case .granted: self.holdsTurn = true
             case .waits(let ticket): return ticket
             }
-        }
-        guard let connection = self.connection, connection.isStandIn else { return nil }
-        let newConnection = try self.replaceStandIn(session)
-        if let prepared = self.execution!.prepared {
-            try self.usePrepared(prepared, on: newConnection, session)
-        } else if let sql = request.sql {
-            _ = try self.compileNext(sql, on: newConnection, session)
         }
         return nil
     }
@@ -206,6 +300,16 @@ extension SessionCore {
             }
         }
         let traits = statement.traits
+        // To begin or roll back a transaction shows nothing of the database.
+        if connection.view == .overlay, !traits.contains(.isTransactionControl) || traits.contains(.mayCommit) {
+            self.execution!.sawOverlay = true
+        }
+        // What gives rows that show its own commit: they are held until that is made.
+        if traits.contains(.writes), !traits.contains(.isTemporary), statement.columnCount > 0,
+            connection.isInAutocommit
+        {
+            self.execution!.held = HeldResult(limit: self.configuration.maximumHeldResult)
+        }
         // What gives rows, and has changed something when its rows cannot be delivered, must be taken back alone.
         if traits.contains(.writes), statement.columnCount > 0, !traits.contains(.isPragma), !connection.isInAutocommit
         {
@@ -214,7 +318,7 @@ extension SessionCore {
         }
         connection.authorizer.refusal = nil
         connection.authorizer.isVacuuming = traits.contains(.isVacuum)
-        connection.authorizer.deniesChanges = !self.holdsTurn && !connection.isStandIn
+        connection.authorizer.deniesChanges = !self.holdsTurn
         connection.authorizer.hasDeniedChange = false
     }
 
@@ -225,17 +329,26 @@ extension SessionCore {
     }
 
     /// Compiles the statement again, and runs it.
-    private func tryAgain(_ bytes: UnsafeRawBufferPointer, _ session: EngineSession) throws(EngineError) -> SliceEnd {
-        self.abandonStatement(self.execution!)
-        if let statement = self.execution!.statement { self.cache.remove(statement) }
-        self.execution!.prepared?.statement = nil
+    private func tryAgain(
+        _ bytes: UnsafeRawBufferPointer, _ session: EngineSession, at thread: SliceThread
+    ) throws(EngineError) -> SliceEnd {
+        self.beginAnew()
+        if let statement = self.execution!.statement { self.forget(statement) }
         self.execution!.statement = nil
-        self.execution!.hasSavepoint = false
-        self.execution!.consumed -= self.execution!.taken
-        self.execution!.stream = RowStream()
         self.execution!.isSecondTry = true
         self.execution!.stage = .compile
-        return try self.runStatements(bytes, session)
+        return try self.runStatements(bytes, session, at: thread)
+    }
+
+    /// Takes a statement back to where its parameters are bound.
+    private func beginAnew() {
+        self.abandonStatement(self.execution!)
+        self.execution!.hasSavepoint = false
+        self.execution!.consumed -= self.execution!.taken
+        self.execution!.taken = 0
+        self.execution!.stream = RowStream()
+        self.execution!.held = nil
+        self.execution!.stage = .ready
     }
 
     /// Runs a statement whose rows nobody wants.
@@ -275,53 +388,77 @@ extension SessionCore {
         }
         connection.authorizer.deniesChanges = false
         let traits = statement.traits
-        if connection.isInAutocommit, !traits.isDisjoint(with: [.writes, .mayCommit]) {
+        // Who has not had the turn has written nothing.
+        if connection.isInAutocommit, self.holdsTurn, !traits.isDisjoint(with: [.writes, .mayCommit]) {
             self.execution!.hasCommitted = true
         }
-        if connection.isStandIn, traits.contains(.isTransactionControl) {
-            try self.note(transactionControl: statement.sql)
-        }
+        if !traits.isDisjoint(with: [.isSetting, .changesTemporary]) { self.hasOwnState = true }
         if traits.contains(.changesRows) { self.execution!.hasChangedRows = true }
         self.execution!.statement = nil
-        self.noteEndOfTransaction()
+        if !self.isInTransaction { self.snapshotIsCommitted = false }
         try self.checkTurn()
         self.leaveTurnUnlessWriting(session)
     }
 
     /// Goes on with the rows of Query or QuerySQL.
-    private func streamRows(_ bytes: UnsafeRawBufferPointer, _ session: EngineSession) throws(EngineError) -> SliceEnd {
+    private func streamRows(
+        _ bytes: UnsafeRawBufferPointer, _ session: EngineSession, at thread: SliceThread
+    ) throws(EngineError) -> SliceEnd {
         guard let statement = self.execution!.statement ?? self.execution!.ended, let connection = self.connection
         else {
             preconditionFailure("no statement to run")
         }
+        if let place = self.place(from: thread), self.execution!.ended == nil { return .moves(place) }
+        switch session.takeCommitOutcome() {
+        case nil, .committed: break
+        case .dropped(let loss), .unknown(let loss): throw loss.error(outcome: .notCommitted)
+        }
         defer { connection.authorizer.isVacuuming = false }
         connection.authorizer.isVacuuming = statement.traits.contains(.isVacuum)
-        let sink = self.execution!.operation.sink
+        let sink = self.execution!.held ?? self.execution!.operation.sink
+        // A copy, since the stream asks this object about the execution.
+        var stream = self.execution!.stream
+        let partSize = self.configuration.partSize
         let end =
             switch self.encoding {
-            case .dqlite:
-                self.execution!.stream.run(
-                    DqliteRowsEncoder.self, statement, sink, session, self.stopFlag, self.configuration.partSize)
-            case .protobuf:
-                self.execution!.stream.run(
-                    ProtobufRowsEncoder.self, statement, sink, session, self.stopFlag, self.configuration.partSize)
+            case .dqlite: stream.run(DqliteRowsEncoder.self, statement, sink, session, self, partSize)
+            case .protobuf: stream.run(ProtobufRowsEncoder.self, statement, sink, session, self, partSize)
             }
-        if self.execution!.stream.columnsHaveChanged {
-            self.cache.remove(statement)
-            self.execution!.prepared?.statement = nil
-        }
+        self.execution!.stream = stream
+        if self.execution!.stream.columnsHaveChanged { self.forget(statement) }
         switch end {
         case .statementEnded:
             // Before the end of the result is asked for: its reader may take its time, and what is committed is.
             self.execution!.ended = statement
             try self.endStatement(session)
-            return try self.streamRows(bytes, session)
-        case .done: return .finished(.rows)
-        case .paused: return .paused
+            return try self.streamRows(bytes, session, at: thread)
+        case .done:
+            guard let held = self.execution!.held else { return .finished(.rows) }
+            held.end()
+            return .finished(.heldRows(held))
+        case .paused:
+            if let held = self.execution!.held {
+                throw EngineError(
+                    code: FailureCode.tooBig,
+                    message: "the rows of a statement that writes are kept until they are committed: at most "
+                        + "\(self.configuration.maximumHeldResult) bytes (\(held.parts.count) parts are more)")
+            }
+            return .paused
+        case .awaitsCommit(let sequence):
+            return .awaitsCommit(sequence)
+        case .goesOnElsewhere:
+            statement.isLong = true
+            return .moves(.pool)
         case .stopped: throw self.stopped(session)
         case .failed(let code):
             if !self.execution!.stream.hasStepped, self.lacksTurn(connection) {
-                return try self.tryAgain(bytes, session)
+                return try self.tryAgain(bytes, session, at: thread)
+            }
+            if case .here = thread, self.mayRunAnew(connection) {
+                if self.progress.wasCutShort { statement.isLong = true }
+                self.beginAnew()
+                sink.discardPart()
+                return .moves(.pool)
             }
             throw self.failure(code, session)
         case .cannotCarry(let column):
@@ -332,5 +469,13 @@ extension SessionCore {
                     select CAST(… AS BLOB), or use the protobuf encoding
                     """)
         }
+    }
+
+    /// Whether a read has failed on the caller's thread only because it may not take long there, and nothing of its
+    /// result has left.
+    private func mayRunAnew(_ connection: Connection) -> Bool {
+        let wouldHaveWaited = connection.takeWaitHit()
+        guard wouldHaveWaited || self.progress.wasCutShort, !self.stopFlag.isSet else { return false }
+        return self.execution!.stream.partsEnded == 0
     }
 }

@@ -1,7 +1,8 @@
 internal import CSQLite
 internal import DqliteProtocol
 
-/// What a session does on its connection.
+/// What a session does on its connections: one on the committed view, for what only reads, and one on the overlay, for the
+/// rest.
 ///
 /// @unchecked: it is touched only by the thread that runs the session's slice, of which ``SessionStateMachine`` allows
 /// one at a time; the lock around the machine orders one slice before the next.
@@ -11,6 +12,10 @@ final class SessionCore: @unchecked Sendable {
         case finished(Answer)
         case paused
         case waitsForTurn(WriterQueue.Ticket)
+        /// It goes on elsewhere.
+        case moves(SessionStateMachine<EngineSession.Operation>.Place)
+        /// The answer is held until this sequence number is applied.
+        case awaitsCommit(UInt64)
     }
 
     /// What an operation is answered with.
@@ -20,6 +25,8 @@ final class SessionCore: @unchecked Sendable {
         case empty
         /// The last part is written and only has to be ended.
         case rows
+        /// Rows that could not be shown before they were committed.
+        case heldRows(HeldResult)
         case failure(EngineError)
     }
 
@@ -35,10 +42,18 @@ final class SessionCore: @unchecked Sendable {
             /// To bind and to run.
             case ready
             case rows
+            /// To tell the answer, once what it shows is committed.
+            case committing(Answer)
+            /// To hand out rows that were held, from this part on.
+            case replay(HeldResult, Int)
         }
 
         let operation: EngineSession.Operation
         var stage = Stage.begin
+        /// Which connection the statement runs on.
+        var view = Connection.View.committed
+        /// Whether anything was compiled or run on the overlay, so that the answer may show what is not committed.
+        var sawOverlay = false
         var statement: Statement?
         /// Where the statement comes from, if it was prepared by number.
         var prepared: StatementRegistry.Prepared?
@@ -59,10 +74,16 @@ final class SessionCore: @unchecked Sendable {
         var taken = 0
         /// Whether the statement was compiled once more, because it was about to write without the turn.
         var isSecondTry = false
+        /// Whether the statement is too long for the caller's thread.
+        var needsPool = false
         /// A statement of Query or QuerySQL that has come to its end, while its result may have not: the names of its
         /// columns are still needed.
         var ended: Statement?
         var stream = RowStream()
+        /// Where rows go that may not be shown before they are committed.
+        var held: HeldResult?
+        /// Whether all that its rows show was found to be committed, or is being waited for.
+        var rowsAreCommitted = false
     }
 
     let database: Database
@@ -71,21 +92,28 @@ final class SessionCore: @unchecked Sendable {
     let isStateless: Bool
     let configuration: EngineConfiguration
     let stopFlag: StopFlag
+    let progress: Progress
 
-    var connection: Connection?
+    var committed: Connection?
+    var committedCache: StatementCache
+    var overlay: Connection?
+    var overlayCache: StatementCache
+    /// Which overlay of the database the connection is on.
+    var generation: UInt64 = 0
+    /// What only the overlay connection has: TEMP objects, and settings.
+    var hasOwnState = false
+    /// The last rowid of an overlay connection that was given up.
+    var lastInsertRowID: Int64 = 0
     var registry = StatementRegistry()
-    var cache: StatementCache
     /// Whether this session may write to the database, and nobody else.
     var holdsTurn = false
+    /// Whether all that the open transaction's snapshot shows was found to be committed.
+    var snapshotIsCommitted = false
     /// Why the last transaction is over, if it was not ended by a statement that does just that.
     var transactionEnd: String?
     /// Why the transaction was rolled back under the client, which does not know yet.
-    var abort: StopReason?
+    var abort: EngineError?
     var execution: Execution?
-    /// What was done on the stand-in for a database that does not exist, and must be done again once it does: settings,
-    /// and what controls the transaction that is open.
-    var settings: [(name: String, sql: String)] = []
-    var transactionControl: [String] = []
 
     init(
         database: Database, mode: DatabaseName.Mode, encoding: WireEncoding, isStateless: Bool,
@@ -97,11 +125,25 @@ final class SessionCore: @unchecked Sendable {
         self.isStateless = isStateless
         self.configuration = configuration
         self.stopFlag = stopFlag
-        self.cache = StatementCache(capacity: configuration.statementCacheCapacity)
+        self.progress = Progress(stopFlag: stopFlag)
+        self.committedCache = StatementCache(capacity: configuration.statementCacheCapacity)
+        self.overlayCache = StatementCache(capacity: configuration.statementCacheCapacity)
     }
 
     /// Whether BEGIN or SAVEPOINT has opened a transaction.
-    var isInTransaction: Bool { self.connection.map { !$0.isInAutocommit } ?? false }
+    var isInTransaction: Bool { self.overlay.map { !$0.isInAutocommit } ?? false }
+
+    /// Whether all that the session asks for must run on its overlay connection.
+    var isPinned: Bool { self.hasOwnState || self.isInTransaction }
+
+    /// The connection of the statement that runs.
+    var connection: Connection? {
+        switch self.execution?.view {
+        case .overlay: self.overlay
+        case .committed: self.committed
+        case nil: nil
+        }
+    }
 
     // MARK: Slices
 
@@ -122,15 +164,22 @@ final class SessionCore: @unchecked Sendable {
             outcome: execution.hasCommitted ? .committed : .notCommitted)
     }
 
-    func advance(session: EngineSession) -> SliceEnd {
-        guard let operation = self.execution?.operation else { preconditionFailure("nothing to go on with") }
-        return operation.request.withUnsafeBytes { bytes in
+    func advance(session: EngineSession, at thread: SliceThread) -> SliceEnd {
+        guard let execution = self.execution else { preconditionFailure("nothing to go on with") }
+        switch execution.stage {
+        case .committing(let answer): return self.answerCommitted(answer, session)
+        case .replay(let held, let part): return self.replay(held, from: part, session)
+        default: break
+        }
+        let operation = execution.operation
+        let end = operation.request.withUnsafeBytes { bytes -> SliceEnd in
             do throws(EngineError) {
                 if self.stopFlag.isSet { throw self.stopped(session) }
+                self.checkOverlay(session)
                 switch operation.code {
-                case .prepare: return .finished(try self.prepare(bytes, operation.revision, session))
+                case .prepare: return try self.prepare(bytes, operation.revision, session, at: thread)
                 case .finalize: return .finished(try self.finalize(bytes, operation.revision))
-                case .exec, .query, .execSQL, .querySQL: return try self.runStatements(bytes, session)
+                case .exec, .query, .execSQL, .querySQL: return try self.runStatements(bytes, session, at: thread)
                 default:
                     throw EngineError(
                         code: FailureCode.malformedRequest, message: "request \(operation.code.rawValue) runs no SQL")
@@ -139,37 +188,158 @@ final class SessionCore: @unchecked Sendable {
                 return .finished(.failure(error))
             }
         }
+        guard case .finished(let answer) = end else { return end }
+        return self.settle(answer, session)
     }
 
-    /// Ends the operation: brings the connection into order, lets others write, and then tells the sink.
+    /// Brings the connections into order after the operation's statements, and lets others write.
     ///
-    /// Nothing stops the connection any more.
-    func conclude(_ answer: Answer, reason: StopReason?, session: EngineSession) {
+    /// - Returns: The answer, or that it is held.
+    private func settle(_ answer: Answer, _ session: EngineSession) -> SliceEnd {
         guard let execution = self.execution else { preconditionFailure("nothing to end") }
-        if case .failure = answer {
+        var answer = answer
+        // What fails because the overlay is void has failed because of what made it so.
+        let voidReason = self.overlayIsVoid ? self.database.lastLoss : nil
+        let reason = session.settle()
+        if case .failure(var error) = answer {
             self.abandonStatement(execution)
             if case .awaitsTurn = execution.stage { self.database.leaveTurn(session) }
-            if let reason, self.rollsBack(reason) { self.connection?.rollBack() }
+            if let reason, self.rollsBack(reason) { self.overlay?.rollBack() }
+            if let voidReason, execution.sawOverlay {
+                error = voidReason.error(outcome: execution.hasCommitted ? .unknown : .notCommitted)
+                answer = .failure(error)
+            }
+            if execution.wasInTransaction, !self.isInTransaction || voidReason != nil {
+                self.transactionEnd = error.message
+            }
         } else {
             execution.statement?.reset()
+            if !self.isInTransaction { self.transactionEnd = nil }
         }
-        self.execution = nil
-        if self.isInTransaction {
-            self.transactionEnd = nil
-        } else if case .failure(let error) = answer {
-            if execution.wasInTransaction { self.transactionEnd = error.message }
-        } else {
-            self.transactionEnd = nil
-        }
-        self.noteEndOfTransaction()
+        if self.isInTransaction, voidReason == nil { self.transactionEnd = nil }
+        self.allowChanges()
+        let gate = self.gate(of: execution, isFailure: { if case .failure = answer { true } else { false } }())
+        if !self.isInTransaction { self.snapshotIsCommitted = false }
+        self.execution?.statement = nil
+        self.execution?.ended = nil
         self.leaveTurnUnlessWriting(session)
-        self.connection?.authorizer.deniesChanges = false
-        let sink = execution.operation.sink
+        self.checkOverlay(session)
+        // Who is told now need not be told again.
+        if voidReason != nil { self.abort = nil }
+        switch gate {
+        case .none: return self.finish(answer)
+        case .sequence(let sequence):
+            self.execution?.stage = .committing(answer)
+            return .awaitsCommit(sequence)
+        case .void:
+            self.abort = nil
+            let loss = self.database.lastLoss
+            return self.finish(.failure(loss.error(outcome: execution.hasCommitted ? .unknown : .notCommitted)))
+        }
+    }
+
+    private enum Gate {
+        case none
+        case sequence(UInt64)
+        case void
+    }
+
+    /// What must be applied before the answer may be told.
+    private func gate(of execution: Execution, isFailure: Bool) -> Gate {
+        guard execution.sawOverlay, let overlay = self.overlay else { return .none }
+        if self.overlayIsVoid { return isFailure ? .none : .void }
+        if execution.rowsAreCommitted { return .none }
+        // Inside a transaction everything comes from its snapshot, and from what it has done itself.
+        if self.snapshotIsCommitted, execution.wasInTransaction, !execution.hasCommitted { return .none }
+        guard let sequence = overlay.gate else { return isFailure ? .none : .void }
+        if self.isInTransaction, overlay.hasSnapshot { self.snapshotIsCommitted = true }
+        return .sequence(sequence)
+    }
+
+    /// The sequence number that must be applied before rows of the snapshot that was just opened may leave; nil: they may.
+    var gateOfRows: UInt64? {
+        guard let execution, execution.sawOverlay, execution.held == nil, !execution.rowsAreCommitted else {
+            return nil
+        }
+        self.execution?.rowsAreCommitted = true
+        if self.snapshotIsCommitted, execution.wasInTransaction { return nil }
+        guard let sequence = self.overlay?.gate else { return nil }
+        if self.isInTransaction { self.snapshotIsCommitted = true }
+        return self.database.isApplied(sequence) ? nil : sequence
+    }
+
+    /// What the answer shows is committed, or lost; or the operation is to end before it is known.
+    private func answerCommitted(_ answer: Answer, _ session: EngineSession) -> SliceEnd {
+        let hasWritten = self.execution?.hasCommitted ?? false
+        switch session.takeCommitOutcome() {
+        case .committed: return self.finish(answer)
+        case .dropped(let loss): return self.finish(.failure(loss.error(outcome: .notCommitted)))
+        case .unknown(let loss):
+            return self.finish(.failure(loss.error(outcome: hasWritten ? .unknown : .notCommitted)))
+        case nil:
+            var error = EngineError(session.stopReason ?? .interrupted)
+            error.message += "; it waited for its commit"
+            error.outcome = hasWritten ? .unknown : .notCommitted
+            return self.finish(.failure(error))
+        }
+    }
+
+    private func finish(_ answer: Answer) -> SliceEnd {
+        if case .heldRows(let held) = answer {
+            self.execution?.stage = .replay(held, 0)
+            return .moves(.pool)
+        }
+        return .finished(answer)
+    }
+
+    /// Hands out what was held, as its reader takes it.
+    private func replay(_ held: HeldResult, from start: Int, _ session: EngineSession) -> SliceEnd {
+        guard let sink = self.execution?.operation.sink else { preconditionFailure("nobody to tell") }
+        var part = start
+        while true {
+            if self.stopFlag.isSet {
+                var error = EngineError(session.stopReason ?? .interrupted)
+                error.code = FailureCode.interrupted
+                error.message += "; the statement was complete and is committed"
+                error.outcome = .committed
+                return .finished(.failure(error))
+            }
+            session.willAsk()
+            let limit = sink.partLimit
+            let bytes = held.parts[part]
+            guard bytes.count <= limit else {
+                sink.blocked(bytesNeeded: bytes.count)
+                self.execution?.stage = .replay(held, part)
+                return .paused
+            }
+            session.wasTold()
+            if !bytes.isEmpty {
+                sink.write(atLeast: bytes.count) { memory in
+                    memory.copyBytes(from: bytes)
+                    return bytes.count
+                }
+            }
+            part += 1
+            if part == held.parts.count { return .finished(.rows) }
+            session.willAsk()
+            guard sink.endPart(more: true) else {
+                self.execution?.stage = .replay(held, part)
+                return .paused
+            }
+            session.wasTold()
+        }
+    }
+
+    /// Ends the operation.
+    func tell(_ answer: Answer) {
+        guard let sink = self.execution?.operation.sink else { preconditionFailure("nobody to tell") }
+        self.execution = nil
         switch answer {
         case .result(let response): sink.result(response)
         case .statement(let response): sink.statement(response)
         case .empty: sink.empty()
         case .rows: _ = sink.endPart(more: false)
+        case .heldRows: preconditionFailure("held rows are handed out before the end is told")
         case .failure(let error): sink.failure(error)
         }
     }
@@ -179,9 +349,15 @@ final class SessionCore: @unchecked Sendable {
         return reason.endsTransaction
     }
 
+    /// Ends what holds while a statement runs.
+    private func allowChanges() {
+        self.committed?.authorizer.deniesChanges = false
+        self.overlay?.authorizer.deniesChanges = false
+    }
+
     /// Takes back what a statement has done that has not come to its end.
     func abandonStatement(_ execution: Execution) {
-        self.connection?.authorizer.deniesChanges = false
+        self.allowChanges()
         guard let statement = execution.statement, let connection = self.connection else { return }
         let isActive = sqlite3_stmt_busy(statement.handle) != 0
         if isActive, statement.traits.contains(.writes), connection.isInAutocommit {
@@ -198,32 +374,31 @@ final class SessionCore: @unchecked Sendable {
 
     /// Rolls back a transaction that the client is not just using.
     func rollBack(because reason: StopReason, session: EngineSession) {
-        self.connection?.rollBack()
-        self.abort = reason
-        self.transactionEnd = EngineError(reason).message
-        self.noteEndOfTransaction()
+        self.overlay?.rollBack()
+        self.abort = EngineError(reason)
+        self.transactionEnd = self.abort?.message
+        self.snapshotIsCommitted = false
         self.leaveTurnUnlessWriting(session)
+        self.checkOverlay(session)
     }
 
     func close(session: EngineSession) {
         self.execution = nil
-        self.cache.removeAll()
+        self.committedCache.removeAll()
+        self.overlayCache.removeAll()
         self.registry.removeAll()
-        self.connection?.rollBack()
-        // Closing may move the log into the file: that takes a while, but nobody need wait for it to write.
+        self.overlay?.rollBack()
         self.database.leaveTurn(session)
         self.holdsTurn = false
-        self.connection = nil
+        self.committed = nil
+        self.dropOverlay(session)
     }
 
     /// The last line of defence: a statement that has locked the database although it did not seem to write has no
     /// place in the order of writers.
     func checkTurn() throws(EngineError) {
-        guard !self.holdsTurn, let connection = self.connection, !connection.isStandIn, connection.isWriting else {
-            return
-        }
-        connection.rollBack()
-        self.noteEndOfTransaction()
+        guard !self.holdsTurn, let overlay = self.overlay, overlay.isWriting else { return }
+        overlay.rollBack()
         throw EngineError(
             code: FailureCode.abortRollback,
             message: "the transaction was rolled back: the statement changed the database in a way that could not be "
@@ -231,150 +406,8 @@ final class SessionCore: @unchecked Sendable {
     }
 
     func leaveTurnUnlessWriting(_ session: EngineSession) {
-        guard self.holdsTurn, self.connection.map({ !$0.isWriting }) ?? true else { return }
+        guard self.holdsTurn, self.overlayIsVoid || !(self.overlay?.isWriting ?? false) else { return }
         self.holdsTurn = false
         self.database.leaveTurn(session)
-    }
-
-    func noteEndOfTransaction() {
-        if !self.isInTransaction { self.transactionControl.removeAll() }
-    }
-
-    // MARK: The connection
-
-    /// The connection, opened if it is not; on the file as soon as there is one.
-    func openConnection(_ session: EngineSession) throws(EngineError) -> Connection {
-        if let connection = self.connection {
-            if connection.isStandIn, connection.isInAutocommit, self.database.exists {
-                return try self.replaceStandIn(session)
-            }
-            return connection
-        }
-        return try self.connect(self.database.exists ? .file(self.database.path) : .standIn, session)
-    }
-
-    private func connect(_ source: Connection.Source, _ session: EngineSession) throws(EngineError) -> Connection {
-        let authorizer = Authorizer(
-            isStateless: self.isStateless, isReadOnly: self.mode == .readOnly,
-            maximumCacheSize: self.configuration.maximumCacheSize)
-        let connection = try Connection(
-            source, authorizer: authorizer, stopFlag: self.stopFlag, limits: self.configuration)
-        // What looked like reading when it was compiled may not be any more when it runs.
-        if self.mode == .readOnly { try connection.execute("PRAGMA query_only = ON") }
-        self.connection = connection
-        session.setHandle(connection.handle)
-        return connection
-    }
-
-    /// Goes over from the stand-in to the file, and creates it if need be, which takes the turn to write.
-    @discardableResult
-    func replaceStandIn(_ session: EngineSession) throws(EngineError) -> Connection {
-        guard let standIn = self.connection else { preconditionFailure("no connection to replace") }
-        let exists = self.database.exists
-        // The transaction has seen an empty database. Somebody else's has filled it since.
-        if exists, !standIn.isInAutocommit { throw Self.snapshotIsStale }
-        if !exists {
-            try self.database.checkLimit(self.configuration.maximumDatabases)
-            try self.database.create(number: session.number)
-        }
-        self.execution?.statement = nil
-        self.cache.removeAll()
-        self.registry.forgetCompiled()
-        session.setHandle(nil)
-        self.connection = nil
-        let connection = try self.connect(.file(self.database.path), session)
-        for setting in self.settings { try connection.execute(setting.sql) }
-        for sql in self.transactionControl { try connection.execute(sql) }
-        self.settings.removeAll()
-        return connection
-    }
-
-    // MARK: Prepare and Finalize
-
-    private func prepare(
-        _ bytes: UnsafeRawBufferPointer, _ revision: UInt8, _ session: EngineSession
-    ) throws(EngineError) -> Answer {
-        if self.isStateless {
-            throw EngineError(
-                code: FailureCode.notAuthorized,
-                message: "Prepare needs a session: requests without one leave nothing behind")
-        }
-        try self.checkTransaction()
-        let request = try self.decodePrepare(bytes)
-        let connection = try self.openConnection(session)
-        guard self.registry.count < self.configuration.maximumStatementsPerSession else {
-            throw EngineError(
-                code: FailureCode.full,
-                message: "the session has \(self.registry.count) prepared statements, which is the limit: finalize some"
-            )
-        }
-        let compiled = try self.compile(request.sql, from: 0, on: connection, keep: true, session)
-        guard let statement = compiled.statement else { throw Self.emptyStatement }
-        guard compiled.tail <= self.configuration.maximumStatementBytesPerSession - self.registry.byteCount else {
-            throw EngineError(
-                code: FailureCode.full,
-                message: "the session's prepared statements have \(self.registry.byteCount) bytes of SQL; with "
-                    + "\(compiled.tail) more they would exceed \(self.configuration.maximumStatementBytesPerSession): "
-                    + "finalize some")
-        }
-        let isLast = SQLText.isBlank(request.sql, from: compiled.tail)
-        if revision == 0, !isLast { throw Self.nonemptyTail }
-        let text = [UInt8](UnsafeRawBufferPointer(rebasing: request.sql[..<compiled.tail]))
-        let number = self.registry.insert(StatementRegistry.Prepared(sql: text, statement: statement))
-        return .statement(
-            StatementResponse(
-                databaseID: 0, statementID: number, parameterCount: UInt64(statement.parameterCount),
-                tailOffset: UInt64(isLast ? request.sql.count : compiled.tail)))
-    }
-
-    private func finalize(_ bytes: UnsafeRawBufferPointer, _ revision: UInt8) throws(EngineError) -> Answer {
-        let number = try self.decodeFinalize(bytes)
-        guard self.registry.remove(number) else { throw Self.unknownStatement(number) }
-        return .empty
-    }
-
-    /// Compiles a statement, and notes what has to be done again on another connection.
-    func compile(
-        _ sql: UnsafeRawBufferPointer, from start: Int, on connection: Connection, keep: Bool, _ session: EngineSession
-    ) throws(EngineError) -> Statement.Compiled {
-        let compiled: Statement.Compiled
-        do {
-            compiled = try Statement.compile(sql, from: start, on: connection, keep: keep)
-        } catch {
-            throw self.failure(error, session)
-        }
-        if connection.isStandIn, let statement = compiled.statement, statement.traits.contains(.isSetting) {
-            try self.note(setting: connection.authorizer.findings.pragma ?? "", sql: statement.sql)
-        }
-        return compiled
-    }
-
-    /// Of each PRAGMA the last value counts.
-    private func note(setting name: String, sql: String) throws(EngineError) {
-        guard sql.utf8.count <= Self.maximumNotedText else {
-            throw EngineError(
-                code: FailureCode.tooBig,
-                message: "a PRAGMA of more than \(Self.maximumNotedText) bytes cannot be kept until the database exists"
-            )
-        }
-        let name = name.lowercased()
-        self.settings.removeAll { $0.name == name }
-        self.settings.append((name, sql))
-    }
-
-    /// Bytes of one statement that is kept until the database exists.
-    private static let maximumNotedText = 4096
-
-    /// Keeps what controls the transaction on the stand-in. It has been run.
-    func note(transactionControl sql: String) throws(EngineError) {
-        guard sql.utf8.count <= Self.maximumNotedText, self.transactionControl.count < 1000 else {
-            self.connection?.rollBack()
-            self.noteEndOfTransaction()
-            throw EngineError(
-                code: FailureCode.full,
-                message:
-                    "the transaction was rolled back: it has more savepoints than are kept until the database exists")
-        }
-        self.transactionControl.append(sql)
     }
 }

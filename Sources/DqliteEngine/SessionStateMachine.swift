@@ -11,6 +11,8 @@ struct SessionStateMachine<Operation: Sendable>: Sendable {
         case proceed
         /// To roll back a transaction that exceeded a limit.
         case rollBack(StopReason)
+        /// To give up the overlay connection, unless it holds something.
+        case release
         /// To close the connection.
         case close
     }
@@ -30,12 +32,22 @@ struct SessionStateMachine<Operation: Sendable>: Sendable {
         case isClosed
     }
 
+    /// Where a slice runs.
+    enum Place: Sendable {
+        /// On any thread of the pool.
+        case pool
+        /// In the lane of the database: only who has the turn to write.
+        case lane
+    }
+
     private enum Phase: Sendable {
         case idle
         /// A thread will ask for this slice.
         case scheduled(Slice)
         case running
         case waitsForTurn(WriterQueue.Ticket)
+        /// What the answer shows is not committed yet.
+        case awaitsCommit(ticket: UInt64)
         case paused(since: Instant)
         /// The operation has ended; its sink is being told.
         case delivering
@@ -51,6 +63,9 @@ struct SessionStateMachine<Operation: Sendable>: Sendable {
 
     private let limits: Limits
     private var phase = Phase.idle
+    /// Where the slice that is scheduled is to run.
+    private(set) var place = Place.pool
+    private var lastCommitTicket: UInt64 = 0
     /// Asked for while the one before was still being delivered.
     private var next: (operation: Operation, timeout: Duration?, arrival: Instant, stop: StopReason?)?
     /// Why the operation must end.
@@ -86,7 +101,7 @@ struct SessionStateMachine<Operation: Sendable>: Sendable {
         case .delivering where self.next == nil:
             self.next = (operation, timeout, now, nil)
             return .none
-        case .scheduled(.rollBack) where self.next == nil:
+        case .scheduled(.rollBack) where self.next == nil, .scheduled(.release) where self.next == nil:
             self.next = (operation, timeout, now, nil)
             return .none
         default:
@@ -96,6 +111,7 @@ struct SessionStateMachine<Operation: Sendable>: Sendable {
 
     private mutating func start(_ operation: Operation, timeout: Duration?, now: Instant) {
         self.phase = .scheduled(.begin(operation))
+        self.place = .pool
         self.stop = nil
         self.timeout = timeout
         self.deadline = timeout.map { now + $0 }
@@ -129,9 +145,20 @@ struct SessionStateMachine<Operation: Sendable>: Sendable {
             return .none
         case .waitsForTurn, .paused:
             self.stop = reason
+            if case .waitsForTurn = self.phase { self.place = .pool }
             self.phase = .scheduled(.proceed)
             return .schedule
-        case .scheduled(.rollBack), .delivering:
+        case .awaitsCommit:
+            // What is done is not interrupted; and what became of the overlay is told by the commit itself.
+            switch reason {
+            case .interrupted, .overlayLost, .snapshotTooOld: return .none
+            default: break
+            }
+            self.stop = reason
+            self.phase = .scheduled(.proceed)
+            self.place = .pool
+            return .schedule
+        case .scheduled(.rollBack), .scheduled(.release), .delivering:
             if self.next != nil, self.next?.stop == nil { self.next?.stop = reason }
             return .none
         case .idle, .scheduled(.close), .closed:
@@ -158,6 +185,7 @@ struct SessionStateMachine<Operation: Sendable>: Sendable {
         switch self.phase {
         case .waitsForTurn(ticket):
             self.phase = .scheduled(.proceed)
+            self.place = .lane
             return .schedule
         case .running:
             // The word of an earlier ticket may come late, and says nothing about this operation's.
@@ -176,6 +204,52 @@ struct SessionStateMachine<Operation: Sendable>: Sendable {
             if ticket >= self.expired?.ticket ?? 0 { self.expired = (ticket, reason) }
             return .none
         default: return .none
+        }
+    }
+
+    /// What the answer shows is committed, or lost.
+    mutating func commitReached(_ ticket: UInt64) -> Action {
+        guard case .awaitsCommit(ticket) = self.phase else { return .none }
+        self.phase = .scheduled(.proceed)
+        self.place = .pool
+        return .schedule
+    }
+
+    /// The overlay was thrown away, or a snapshot has to go: what holds one ends.
+    ///
+    /// - Parameter isAnyway: Also when no transaction is open.
+    mutating func giveUp(because reason: StopReason, isAnyway: Bool) -> Action {
+        if self.isClosing || (!isAnyway && self.transactionStart == nil) { return .none }
+        if case .idle = self.phase {
+            guard self.transactionStart != nil else { return .none }
+            self.transactionStart = nil
+            self.phase = .scheduled(.rollBack(reason))
+            self.place = .pool
+            return .schedule
+        }
+        return self.stop(because: reason)
+    }
+
+    /// The overlay connection is wanted for others.
+    mutating func release() -> Action {
+        guard case .idle = self.phase, !self.isClosing, self.transactionStart == nil else { return .none }
+        self.phase = .scheduled(.release)
+        self.place = .pool
+        return .schedule
+    }
+
+    /// When it was used last, if nothing is asked of it now and no transaction is open.
+    var idleSince: Instant? {
+        guard case .idle = self.phase, self.transactionStart == nil else { return nil }
+        return self.lastUse
+    }
+
+    /// Since when the session may have had a snapshot open; nil: it has none.
+    var snapshotStart: Instant? {
+        if let transactionStart { return transactionStart }
+        switch self.phase {
+        case .running, .paused, .scheduled(.proceed): return self.operationStart
+        default: return nil
         }
     }
 
@@ -200,6 +274,7 @@ struct SessionStateMachine<Operation: Sendable>: Sendable {
         if case .idle = self.phase {
             self.transactionStart = nil
             self.phase = .scheduled(.rollBack(reason))
+            self.place = .pool
             return .schedule
         }
         return self.stop(because: reason)
@@ -233,7 +308,7 @@ struct SessionStateMachine<Operation: Sendable>: Sendable {
         switch self.phase {
         case .idle:
             if self.transactionStart != nil, let lastUse { consider(lastUse + self.limits.transactionIdle) }
-        case .scheduled, .running, .waitsForTurn:
+        case .scheduled, .running, .waitsForTurn, .awaitsCommit:
             if self.stop == nil, let deadline { consider(deadline) }
         case .paused(let since):
             if let deadline { consider(deadline) }
@@ -251,7 +326,10 @@ struct SessionStateMachine<Operation: Sendable>: Sendable {
     mutating func beginSlice() -> Slice? {
         guard case .scheduled(let slice) = self.phase else { return nil }
         // While a transaction is rolled back the next operation may come, and nothing is to be stopped.
-        if case .rollBack = slice { self.phase = .delivering } else { self.phase = .running }
+        switch slice {
+        case .rollBack, .release: self.phase = .delivering
+        default: self.phase = .running
+        }
         return slice
     }
 
@@ -269,9 +347,27 @@ struct SessionStateMachine<Operation: Sendable>: Sendable {
     mutating func pause(now: Instant, holdsTurn: Bool) -> Bool {
         self.isAsking = false
         self.holdsTurn = holdsTurn
+        self.place = holdsTurn ? .lane : .pool
         if self.isResumed || self.stop != nil { return false }
         self.phase = .paused(since: now)
         return true
+    }
+
+    /// The slice goes on elsewhere.
+    mutating func move(to place: Place) {
+        self.isAsking = false
+        self.phase = .scheduled(.proceed)
+        self.place = place
+    }
+
+    /// The answer is held.
+    ///
+    /// - Returns: What names the wait.
+    mutating func awaitCommit() -> UInt64 {
+        self.isAsking = false
+        self.lastCommitTicket += 1
+        self.phase = .awaitsCommit(ticket: self.lastCommitTicket)
+        return self.lastCommitTicket
     }
 
     /// The operation waits for the turn.
@@ -311,6 +407,7 @@ struct SessionStateMachine<Operation: Sendable>: Sendable {
             self.stop = self.isClosing ? .closing : next.stop
             return self.beginSlice()
         }
+        self.place = .pool
         if self.isClosing {
             self.phase = .running
             return .close
@@ -320,7 +417,10 @@ struct SessionStateMachine<Operation: Sendable>: Sendable {
     }
 
     /// A slice cannot be run here: some other thread has to.
-    mutating func putBack(_ slice: Slice) { self.phase = .scheduled(slice) }
+    mutating func putBack(_ slice: Slice) {
+        self.phase = .scheduled(slice)
+        self.place = .pool
+    }
 
     mutating func closed() { self.phase = .closed }
 }
@@ -339,4 +439,8 @@ enum StopReason: Equatable, Sendable {
     case transactionTooLong(Duration)
     case transactionIdle(Duration)
     case resultNotRead(Duration)
+    /// The overlay that the transaction ran on was thrown away.
+    case overlayLost(OverlayLoss)
+    /// Memory for pages that only this snapshot needs has reached its bound, in bytes.
+    case snapshotTooOld(Int)
 }

@@ -14,7 +14,7 @@ internal import DqliteWire
 final class Statement {
     /// What must be known before the first step.
     struct Traits: OptionSet {
-        let rawValue: UInt8
+        let rawValue: UInt16
         /// It changes, or locks, the database: it needs the turn to write, unless what it changes is TEMP.
         static let writes = Traits(rawValue: 1)
         /// It is a PRAGMA: some do what they do while they are compiled, so that it must be compiled each time.
@@ -30,6 +30,11 @@ final class Statement {
         static let isTemporary = Traits(rawValue: 64)
         /// It inserts, updates or deletes rows, and counts them.
         static let changesRows = Traits(rawValue: 128)
+        /// It cannot run on the committed view: it changes something, or depends on what the session's own connection
+        /// has done. (sqlite3_stmt_readonly alone does not tell: it is 1 for BEGIN, and for PRAGMAs that set something.)
+        static let needsOverlay = Traits(rawValue: 256)
+        /// It changes what is TEMP, alone or beside the database.
+        static let changesTemporary = Traits(rawValue: 512)
     }
 
     let handle: OpaquePointer
@@ -38,6 +43,8 @@ final class Statement {
     /// How many columns the result had when it was last run.
     private(set) var columnCount: Int
     private var columnTypes: [ColumnType] = []
+    /// Whether it has taken longer than may be on the thread of a caller.
+    var isLong = false
     /// How often SQLite had compiled it again when the types were read.
     private var compilations: Int32 = -1
 
@@ -90,12 +97,13 @@ final class Statement {
         of handle: OpaquePointer, text: UnsafeRawBufferPointer, findings: Authorizer.Findings
     ) -> Traits {
         // EXPLAIN only tells what the statement would do, but counts as writing when that would.
-        guard sqlite3_stmt_isexplain(handle) == 0 else { return [] }
+        guard sqlite3_stmt_isexplain(handle) == 0 else { return findings.needsConnection ? .needsOverlay : [] }
         // Virtual tables use PRAGMAs while other statements are compiled, so the finding alone does not prove it.
         if findings.pragma != nil, SQLText.begins(text, with: "PRAGMA") {
             // A few PRAGMAs count as writing when they only read (journal_mode), and the other way round (optimize).
             return [
                 .isPragma, findings.pragmaWrites ? .writes : [], findings.pragmaIsSetting ? .isSetting : [],
+                findings.pragmaIsOfDatabase ? [] : .needsOverlay,
             ]
         }
         var traits: Traits = sqlite3_stmt_readonly(handle) == 0 ? .writes : []
@@ -108,9 +116,18 @@ final class Statement {
         }
         if findings.isTransactionControl { traits.insert(.isTransactionControl) }
         if findings.mayCommit { traits.insert(.mayCommit) }
+        if findings.changesTemporary { traits.insert(.changesTemporary) }
+        if !traits.isDisjoint(with: [.writes, .isTransactionControl, .isVacuum, .changesTemporary])
+            || findings.needsConnection || !Self.readKeywords.contains(where: { SQLText.begins(text, with: $0) })
+        {
+            traits.insert(.needsOverlay)
+        }
         return traits
     }
 
+    /// What only reads begins with one of these. Others may do nothing now, and something when they are run again (DROP …
+    /// IF EXISTS).
+    private static let readKeywords: [StaticString] = ["SELECT", "VALUES", "WITH"]
     private static let rowKeywords: [StaticString] = ["INSERT", "UPDATE", "DELETE", "REPLACE", "WITH"]
 
     /// The text that was compiled.
@@ -204,8 +221,14 @@ final class Statement {
 struct ResultCode: Error, Equatable {
     let value: Int32
 
+    /// SQLITE_IOERR_FSYNC, a macro that Swift does not see.
+    static let syncFailed: Int32 = SQLITE_IOERR | (4 << 8)
+
     init(_ value: Int32) { self.value = value }
 
     /// The code without what makes it extended.
     var primary: Int32 { self.value & 0xff }
+
+    /// SQLite's text for it.
+    var text: String { String(cString: sqlite3_errstr(self.value)) }
 }

@@ -2,14 +2,17 @@
 struct StatementRegistry {
     /// A prepared statement.
     final class Prepared {
-        /// Its text, from which it is compiled again when the session's connection changes.
+        /// Its text, from which it is compiled for each of the session's connections.
         let sql: [UInt8]
-        /// nil: it must be compiled.
-        var statement: Statement?
+        private var committed: Statement?
+        private var overlay: Statement?
 
-        init(sql: [UInt8], statement: Statement) {
-            self.sql = sql
-            self.statement = statement
+        init(sql: [UInt8]) { self.sql = sql }
+
+        /// As it is compiled for a view. nil: it must be.
+        subscript(view: Connection.View) -> Statement? {
+            get { view == .overlay ? self.overlay : self.committed }
+            set { if view == .overlay { self.overlay = newValue } else { self.committed = newValue } }
         }
     }
 
@@ -49,9 +52,9 @@ struct StatementRegistry {
         return true
     }
 
-    /// Drops what was compiled, not the statements.
+    /// Drops what was compiled for the overlay, not the statements.
     mutating func forgetCompiled() {
-        for place in self.places { place?.statement = nil }
+        for place in self.places { place?[.overlay] = nil }
     }
 
     mutating func removeAll() { self = StatementRegistry() }

@@ -13,13 +13,15 @@ import NIOCore
 
 /// The data directory of one node: locked as long as this object lives.
 ///
-/// It holds `lock`, `identity` and the directory `databases`.
+/// It holds `lock`, `identity` and the directories `databases` and `log`.
 final class DataDirectory: Sendable {
     let path: String
     private let lock: CInt
 
     /// Where the engine keeps its databases.
     var databases: String { self.path + "/databases" }
+    /// Where the log is.
+    var log: String { self.path + "/log" }
 
     /// Creates the directory if it is missing, and locks it.
     init(path: String) throws(DqliteNodeError) {

@@ -1,5 +1,7 @@
 import DqliteEngine
+import DqliteLog
 import DqliteProtocol
+import DqliteRaft
 public import Logging
 import NIOCore
 import NIOPosix
@@ -64,19 +66,23 @@ public final class DqliteNode: Service {
             try directory.check(belongsTo: configuration.id)
             return directory
         }
-        let engine = try await self.startEngine(in: directory)
+        let failure = Failure()
+        let (engine, log) = try await self.startEngine(in: directory, failure: failure)
         do {
-            try await self.serve(at: socketAddress, directory: directory, engine: engine)
+            try await self.serve(at: socketAddress, directory: directory, engine: engine, failure: failure)
         } catch {
-            await self.stop(engine)
+            await self.stop(engine, log)
             throw error
         }
-        await self.stop(engine)
+        await self.stop(engine, log)
         // The lock is given up when everything under it is closed.
         withExtendedLifetime(directory) {}
+        if let message = failure.message { throw DqliteNodeError(.engine, "the node had to stop: \(message)") }
     }
 
-    private func serve(at socketAddress: SocketAddress, directory: DataDirectory, engine: Engine) async throws {
+    private func serve(
+        at socketAddress: SocketAddress, directory: DataDirectory, engine: Engine, failure: Failure
+    ) async throws {
         let metrics = NodeMetrics()
         let connections = Connections(limit: self.configuration.limits.connections, metrics: metrics)
         let listener = Listener(configuration: self.configuration, logger: self.logger, connections: connections)
@@ -103,7 +109,10 @@ public final class DqliteNode: Service {
                 on: channel)
             self.logger.info("Serving", metadata: ["dqlite.node": "\(id)", "server.address": "\(bound)"])
             self.readiness.succeed(bound)
-            await Self.shutdownOrCancellation()
+            await Self.shutdownOrCancellation(or: failure)
+            if let message = failure.message {
+                self.logger.critical("The node cannot go on", metadata: ["error": "\(message)"])
+            }
         } catch {
             try? await channel.close()
             throw error
@@ -112,13 +121,12 @@ public final class DqliteNode: Service {
         await self.shutDown(channel, connections)
     }
 
-    /// Returns when the service is to shut down, or when the task is cancelled.
-    private static func shutdownOrCancellation() async {
-        let (stream, continuation) = AsyncStream.makeStream(of: Never.self)
+    /// Returns when the service is to shut down, when the task is cancelled, or when the node cannot go on.
+    private static func shutdownOrCancellation(or failure: Failure) async {
         await withTaskCancellationOrGracefulShutdownHandler {
-            for await _ in stream {}
+            for await _ in failure.stream {}
         } onCancelOrGracefulShutdown: {
-            continuation.finish()
+            failure.end()
         }
     }
 
@@ -167,20 +175,69 @@ public final class DqliteNode: Service {
         return resolved
     }
 
-    private func startEngine(in directory: DataDirectory) async throws -> Engine {
+    private func startEngine(in directory: DataDirectory, failure: Failure) async throws -> (Engine, Log) {
         var configuration = EngineConfiguration(directory: directory.databases)
         configuration.writeTimeout = self.configuration.timeouts.write
         configuration.maximumDatabases = self.configuration.limits.databases
-        return try await Self.blocking { [configuration] in
-            do throws(EngineError) {
-                return try Engine(configuration: configuration)
+        configuration.runsShortReadsOnCaller = true
+        configuration.allowsUntestedSQLite = self.configuration.allowsUntestedSQLite
+        let id = self.configuration.id
+        let logger = self.logger
+        return try await Self.blocking { [configuration, archive = self.configuration.logArchive] in
+            do {
+                let log = try Log(directory: directory.log, archive: archive)
+                if log.tornBytes > 0 {
+                    logger.notice(
+                        "The end of the log was cut off: a crash had interrupted its write",
+                        metadata: ["dqlite.log.bytes": "\(log.tornBytes)"])
+                }
+                let replicator = LocalReplicator(log: log) { failure.fail($0) }
+                let checkpoints = log.status.checkpoints.mapValues {
+                    CheckpointPosition(intent: $0.intent, done: $0.done)
+                }
+                let engine = try Engine(configuration: configuration, replicator: replicator, checkpoints: checkpoints)
+                {
+                    Self.report($0, logger, failure)
+                }
+                do {
+                    try replicator.start(engine, nodeID: NodeID(id))
+                } catch {
+                    engine.close()
+                    throw error
+                }
+                return (engine, log)
             } catch {
-                throw DqliteNodeError(.engine, "the storage cannot start: \(error.message)")
+                let reason = (error as? EngineError)?.message ?? "\(error)"
+                throw DqliteNodeError(.engine, "the storage cannot start: \(reason)")
             }
         }
     }
 
-    private func stop(_ engine: Engine) async { try? await Self.blocking { engine.close() } }
+    private static func report(_ event: EngineEvent, _ logger: Logger, _ failure: Failure) {
+        switch event {
+        case .checkpointFailed(let database, let reason):
+            logger.warning(
+                "Pages could not be copied into a database file; it will be tried again",
+                metadata: ["dqlite.database": "\(database)", "error": "\(reason)"])
+        case .snapshotGivenUp(let database, let pages):
+            logger.warning(
+                "A reader lost its snapshot: too many pages were kept for it",
+                metadata: ["dqlite.database": "\(database)", "dqlite.pages": "\(pages)"])
+        case .overlayLost(let database, let reason):
+            logger.error(
+                "Writes were dropped, and their clients told",
+                metadata: ["dqlite.database": "\(database)", "error": "\(reason)"])
+        case .failed(let error):
+            failure.fail(error.message)
+        }
+    }
+
+    private func stop(_ engine: Engine, _ log: Log) async {
+        try? await Self.blocking {
+            engine.close()
+            log.close()
+        }
+    }
 
     /// Runs what waits for files or names on a thread that may wait.
     private static func blocking<Result: Sendable>(
@@ -188,6 +245,25 @@ public final class DqliteNode: Service {
     ) async throws -> Result {
         try await NIOThreadPool.singleton.runIfActive(body)
     }
+}
+
+/// Why a node cannot go on, told by threads of the engine and of the log.
+private final class Failure: Sendable {
+    let stream: AsyncStream<Never>
+    private let continuation: AsyncStream<Never>.Continuation
+    private let first = Mutex<String?>(nil)
+
+    init() { (self.stream, self.continuation) = AsyncStream.makeStream() }
+
+    /// The first reason; nil: there is none.
+    var message: String? { self.first.withLock { $0 } }
+
+    func fail(_ message: String) {
+        self.first.withLock { $0 = $0 ?? message }
+        self.continuation.finish()
+    }
+
+    func end() { self.continuation.finish() }
 }
 
 extension DataDirectory {

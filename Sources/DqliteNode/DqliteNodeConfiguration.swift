@@ -15,6 +15,10 @@ public struct DqliteNodeConfiguration: Sendable {
     /// Allows to listen, without TLS, on an address that other machines can reach. The node logs a warning then: who
     /// reaches the port can do everything.
     public var allowsInsecureAddress = false
+    /// Takes a version of SQLite that the project was not tested with. Every node tests its SQLite when it starts, anyway.
+    public var allowsUntestedSQLite = false
+    /// Directory, of the same file system, that gets the files of the log that are not needed any more. nil: they are removed.
+    public var logArchive: String?
     /// Number of the failure domain that the node is in, as Describe reports it.
     public var failureDomain: UInt64 = 0
     /// What the node takes from its clients at most.

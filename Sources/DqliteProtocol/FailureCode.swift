@@ -25,6 +25,8 @@ public enum FailureCode {
     public static let full: UInt64 = 13
     /// SQLITE_CANTOPEN.
     public static let cannotOpen: UInt64 = 14
+    /// SQLITE_CANTOPEN_SYMLINK: databases are files, not links to some.
+    public static let cannotOpenSymbolicLink: UInt64 = 1550
     /// SQLITE_PROTOCOL: a format that the node does not know.
     public static let unsupportedFormat: UInt64 = 15
     /// SQLITE_TOOBIG: text or a row is larger than a limit.

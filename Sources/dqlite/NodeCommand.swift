@@ -37,6 +37,12 @@ struct NodeCommand: AsyncParsableCommand {
     @Flag(help: "Listen without TLS on an address that other machines can reach.")
     var insecure = false
 
+    @Flag(help: "Take a version of SQLite that this program was not tested with.")
+    var allowUntestedSqlite = false
+
+    @Option(help: ArgumentHelp("Where the files of the log go that are not needed any more.", visibility: .hidden))
+    var logArchive: String?
+
     @Option(
         help: "Least level to log: trace, debug, info, notice, warning, error or critical.",
         transform: { name in
@@ -53,6 +59,8 @@ struct NodeCommand: AsyncParsableCommand {
         configuration.id = self.id
         configuration.advertisedAddress = self.advertise
         configuration.allowsInsecureAddress = self.insecure
+        configuration.allowsUntestedSQLite = self.allowUntestedSqlite
+        configuration.logArchive = self.logArchive
         let node = DqliteNode(configuration: configuration, logger: logger)
         let group = ServiceGroup(
             services: [node], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)

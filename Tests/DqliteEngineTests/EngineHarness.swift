@@ -101,6 +101,8 @@ final class CollectingSink: ResponseSink {
         }
     }
 
+    func discardPart() { self.change { $0.part = [] } }
+
     func blocked(bytesNeeded: Int) { self.change { $0.blocked.append(bytesNeeded) } }
 
     /// Waits until the condition holds; fails the test after half a minute.
@@ -127,23 +129,33 @@ struct Rows: Equatable {
     var rows: [[Value]] = []
 }
 
-/// An engine in a directory of its own.
+/// An engine in a directory of its own, which leads; with a log in memory.
 final class TestEngine: Sendable {
     let engine: Engine
     let directory: String
+    let log: MemoryReplicator
+    private let ownsDirectory: Bool
 
-    init(_ change: (inout EngineConfiguration) -> Void = { _ in }) throws {
+    /// - Parameter earlier: An engine that is closed, or given up: this one goes on with its files and its log.
+    init(
+        after earlier: TestEngine? = nil, log: MemoryReplicator? = nil, leads: Bool = true,
+        _ change: (inout EngineConfiguration) -> Void = { _ in }
+    ) throws {
         self.directory =
-            FileManager.default.temporaryDirectory
-            .appendingPathComponent("dqlite-engine-\(UUID().uuidString)").path
+            earlier?.directory
+            ?? FileManager.default.temporaryDirectory.appendingPathComponent("dqlite-engine-\(UUID().uuidString)").path
+        self.ownsDirectory = earlier == nil
+        self.log = earlier?.log ?? log ?? MemoryReplicator()
         var configuration = EngineConfiguration(directory: self.directory)
         change(&configuration)
-        self.engine = try Engine(configuration: configuration)
+        self.engine = try Engine(
+            configuration: configuration, replicator: self.log, checkpoints: self.log.now.checkpoints)
+        try self.log.start(self.engine, leads: leads)
     }
 
     deinit {
         self.engine.close()
-        try? FileManager.default.removeItem(atPath: self.directory)
+        if self.ownsDirectory { try? FileManager.default.removeItem(atPath: self.directory) }
     }
 
     func session(

@@ -71,21 +71,9 @@ struct EngineLimitTests {
             }
             for session in sessions { session.close() }
         }
+        engine.engine.close()
         let files = try FileManager.default.contentsOfDirectory(atPath: engine.directory)
         #expect(Set(files) == Set((0..<40).map { "new-\($0)" }))
-    }
-
-    @Test("what the process left behind while it created a database is removed")
-    func unfinished() throws {
-        let engine = try TestEngine()
-        try engine.session(".dqlite-new-5").exec("CREATE TABLE t (a)")
-        let left = ".dqlite-new-7-journal"
-        _ = FileManager.default.createFile(atPath: "\(engine.directory)/\(left)", contents: Data([1]))
-        var configuration = EngineConfiguration(directory: engine.directory)
-        configuration.maximumThreads = 1
-        try Engine(configuration: configuration).close()
-        #expect(!engine.hasFile(left))
-        #expect(engine.hasFile(".dqlite-new-5"))
     }
 
     @Test("values and texts have limits")
@@ -115,23 +103,6 @@ struct EngineLimitTests {
         #expect(error?.message.contains("finalize some") ?? false)
         try session.finalize(first)
         _ = try session.prepare(sql)
-    }
-
-    @Test("settings and savepoints that are kept for a database that does not exist have limits")
-    func standIn() throws {
-        let engine = try TestEngine()
-        let session = try engine.session()
-        for value in ["ON", "OFF", "ON", "OFF"] { try session.exec("PRAGMA foreign_keys = \(value)") }
-        let inside = "PRAGMA /*\(String(repeating: "x", count: 10_000))*/ foreign_keys = ON"
-        #expect(failure { try session.exec(inside) }?.code == 18)
-        try session.exec("PRAGMA foreign_keys = OFF; PRAGMA cache_size = 77")
-        let savepoints = Array(repeating: "SAVEPOINT a; RELEASE a", count: 600).joined(separator: ";")
-        let error = failure { try session.exec("BEGIN; " + savepoints) }
-        #expect(error?.code == 13)
-        #expect(error?.message.contains("rolled back") ?? false)
-        try session.exec("CREATE TABLE t (a)")
-        #expect(try session.query("PRAGMA foreign_keys").rows == [[.integer(0)]])
-        #expect(try session.query("PRAGMA cache_size").rows == [[.integer(77)]])
     }
 
     @Test("requests without a session learn nothing of one another")

@@ -66,15 +66,24 @@ struct EngineStopTests {
         #expect(sink.now.partCount == 1)
         let insert =
             "INSERT INTO t SELECT value FROM json_each('[\((1...100).map(String.init).joined(separator: ","))]') RETURNING a"
-        for control in ["SELECT 1 WHERE 0", "BEGIN"] {
-            try session.exec(control)
-            let second = try session.startQuery(insert, sink: CollectingSink(pausesAfterEachPart: true))
-            second.wait { $0.pauses == 1 }
-            session.session.interrupt()
-            #expect(second.waitForEnd() == .failure(EngineError(code: 9, message: "interrupted")))
-            #expect(try session.query("SELECT count(*) FROM t").rows == [[.integer(0)]])
-        }
+        try session.exec("BEGIN")
+        let second = try session.startQuery(insert, sink: CollectingSink(pausesAfterEachPart: true))
+        second.wait { $0.pauses == 1 }
+        session.session.interrupt()
+        #expect(second.waitForEnd() == .failure(EngineError(code: 9, message: "interrupted")))
+        #expect(try session.query("SELECT count(*) FROM t").rows == [[.integer(0)]])
         try session.exec("COMMIT")
+        // As a transaction of its own it is committed when its rows are shown.
+        let third = try session.startQuery(insert, sink: CollectingSink(pausesAfterEachPart: true))
+        third.wait { $0.pauses == 1 }
+        session.session.interrupt()
+        guard case .failure(let error) = third.waitForEnd() else {
+            Issue.record("not interrupted")
+            return
+        }
+        #expect(error.code == 9)
+        #expect(error.outcome == .committed)
+        #expect(try session.query("SELECT count(*) FROM t").rows == [[.integer(100)]])
         try engine.session().exec("INSERT INTO t VALUES (1)")
     }
 
@@ -95,10 +104,11 @@ struct EngineStopTests {
         try session.exec("CREATE TABLE t (a); BEGIN IMMEDIATE")
         let other = try engine.session()
         #expect(failure { try other.exec("INSERT INTO t VALUES (1)", timeout: timeout) } == expected)
-        // The only thread is taken: the other request never begins.
-        let running = try session.startQuery(endless)
+        // The only thread is taken: the other request never begins. (Who writes has a thread apart.)
+        let reader = try engine.session()
+        let running = try reader.startQuery(endless)
         #expect(failure { try other.query("SELECT 1", timeout: timeout) } == expected)
-        session.session.interrupt()
+        reader.session.interrupt()
         _ = running.waitForEnd()
         #expect(try other.query("SELECT 1", timeout: .seconds(30)).rows == [[.integer(1)]])
         try session.exec("ROLLBACK")
@@ -178,18 +188,46 @@ struct EngineStopTests {
         try one.exec("CREATE TABLE t (a)")
         let insert =
             "INSERT INTO t SELECT value FROM json_each('[\((1...100).map(String.init).joined(separator: ","))]') RETURNING a"
-        for control in ["SELECT 1 WHERE 0", "BEGIN"] {
-            try one.exec(control)
-            let sink = try one.startQuery(insert, sink: CollectingSink(pausesAfterEachPart: true))
-            sink.wait { $0.pauses == 1 }
-            try two.exec("INSERT INTO t VALUES (0)")
-            guard case .failure(let error) = sink.waitForEnd() else {
-                Issue.record("not given up")
-                return
-            }
-            #expect(error.code == 516)
+        try one.exec("BEGIN")
+        let sink = try one.startQuery(insert, sink: CollectingSink(pausesAfterEachPart: true))
+        sink.wait { $0.pauses == 1 }
+        try two.exec("INSERT INTO t VALUES (0)")
+        guard case .failure(let error) = sink.waitForEnd() else {
+            Issue.record("not given up")
+            return
         }
+        #expect(error.code == 516)
         #expect(try one.query("SELECT DISTINCT a FROM t").rows == [[.integer(0)]])
+    }
+
+    @Test("rows of a statement that is a transaction of its own are kept until it is committed, and hold up nobody")
+    func heldResult() throws {
+        let engine = try TestEngine {
+            $0.partSize = 64
+            $0.maximumHeldResult = 20_000
+        }
+        let (one, two) = (try engine.session(), try engine.session())
+        try one.exec("CREATE TABLE t (a)")
+        let numbers = (1...100).map(String.init).joined(separator: ",")
+        let insert = "INSERT INTO t SELECT value FROM json_each('[\(numbers)]') RETURNING a"
+        let sink = try one.startQuery(insert, sink: CollectingSink(pausesAfterEachPart: true))
+        sink.wait { $0.pauses == 1 }
+        // The reader takes its time.
+        try two.exec("DELETE FROM t WHERE a = 1")
+        var seen = 1
+        while true {
+            one.session.resume()
+            let state = sink.wait { $0.end != nil || $0.pauses > seen }
+            seen = state.pauses
+            if state.end != nil { break }
+        }
+        #expect(try one.rows(of: sink).rows == (1...100).map { [.integer($0)] })
+        #expect(try two.query("SELECT count(*) FROM t").rows == [[.integer(99)]])
+        let tooMany = "INSERT INTO t SELECT value FROM json_each('[\(numbers)]') RETURNING zeroblob(1000)"
+        let error = failure { try one.query(tooMany) }
+        #expect(error?.code == 18)
+        #expect(error?.outcome == .notCommitted)
+        #expect(try two.query("SELECT count(*) FROM t").rows == [[.integer(99)]])
     }
 
     @Test("closing in the middle of everything ends each request once and says so last")
@@ -232,13 +270,8 @@ struct EngineStopTests {
         #expect(throws: EngineError.self) { try engine.session() }
         #expect(engine.engine.pool.threads == 0)
         engine.engine.close()
-        var configuration = EngineConfiguration(directory: engine.directory)
-        configuration.maximumThreads = 1
-        let again = try Engine(configuration: configuration)
-        let session = TestSession(
-            try again.openSession(database: "test0", encoding: .dqlite, isStateless: false), .dqlite)
-        #expect(try session.query("SELECT count(*) FROM t").rows == [[.integer(0)]])
-        again.close()
+        let again = try TestEngine(after: engine) { $0.maximumThreads = 1 }
+        #expect(try again.session("test0").query("SELECT count(*) FROM t").rows == [[.integer(0)]])
     }
 
     @Test("too many requests that wait for a thread are refused, those that have begun are not")

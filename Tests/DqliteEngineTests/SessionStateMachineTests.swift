@@ -218,6 +218,7 @@ extension SessionStateMachine.Slice {
         switch self {
         case .begin(let operation): "begin \(operation)"
         case .proceed: "proceed"
+        case .release: "release"
         case .rollBack: "rollBack"
         case .close: "close"
         }

@@ -91,6 +91,8 @@ final class DqliteResultSink: ResponseSink, PausedResult {
         }
     }
 
+    func discardPart() { self.state.withLock { $0.part = nil } }
+
     func endPart(more: Bool) -> Bool {
         var frame = self.state.withLock { $0.part.take() ?? ByteBuffer() }
         let bodySize = max(0, frame.readableBytes - FrameHeader.size)

@@ -128,6 +128,8 @@ final class ProtobufResultSink: ResponseSink, PausedResult {
         return part
     }
 
+    func discardPart() { self.state.withLock { $0.part = nil } }
+
     func endPart(more: Bool) -> Bool {
         let (envelope, requestID, isSent) = self.state.withLock { state in
             var part = state.part.take() ?? self.newPart(capacity: 0)

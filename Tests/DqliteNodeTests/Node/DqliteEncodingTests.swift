@@ -209,12 +209,13 @@ struct DqliteEncodingTests {
         }
     }
 
-    /// A client that leaves in the middle of its own result of a write takes that back, and nobody waits for it.
+    /// A client that leaves in the middle of a result of its transaction takes that back, and nobody waits for it.
     @Test func disconnectingEndsAResult() async throws {
         try await withNode { node in
             try await node.opened { other in
                 try await other.exec("CREATE TABLE t (x, y)")
                 try await node.opened { leaving in
+                    try await leaving.exec("BEGIN")
                     try await leaving.send(
                         QuerySQLRequest(sql: "INSERT INTO t \(Self.manyRows) LIMIT 100000 RETURNING x, y"))
                     #expect(try await leaving.answer(RowsResponse.self).more)

@@ -1,0 +1,35 @@
+/// Asked by SQLite every so many steps of its machine whether a statement may go on.
+///
+/// It belongs to a session; all but the flag is used by the thread that runs the session's slice.
+final class Progress {
+    /// Steps of SQLite's machine from one question to the next: some 10 to 20 µs.
+    static let interval: Int32 = 1000
+
+    private let stopFlag: StopFlag
+    private var used = 0
+    private var budget: Int?
+    /// Whether a statement was ended because it took longer than it may here.
+    private(set) var wasCutShort = false
+
+    init(stopFlag: StopFlag) { self.stopFlag = stopFlag }
+
+    /// From now on a statement may take this many questions; nil: as many as it likes.
+    func begin(budget: Int?) {
+        self.used = 0
+        self.budget = budget
+        self.wasCutShort = false
+    }
+
+    /// Whether half of the budget is used: between two rows it is time to go on elsewhere.
+    var isRunningLow: Bool { self.budget.map { 2 * self.used >= $0 } ?? false }
+
+    private func count() -> Bool {
+        guard let budget = self.budget else { return true }
+        self.used += 1
+        if self.used < budget { return true }
+        self.wasCutShort = true
+        return false
+    }
+
+    func goesOn() -> Bool { !self.stopFlag.isSet && self.count() }
+}

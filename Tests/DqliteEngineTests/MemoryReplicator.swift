@@ -1,0 +1,138 @@
+import DqliteEngine
+import DqliteRaft
+import Foundation
+import Synchronization
+
+/// A log in memory that commits what it is told to, and loses the rest.
+final class MemoryReplicator: Replicator {
+    typealias Completion = @Sendable (Result<LogIndex, ReplicationFailure>) -> Void
+
+    struct State {
+        var entries: [[UInt8]] = []
+        var committed = 0
+        var pending: [Completion] = []
+        var term: Term?
+        var lastTerm: UInt64 = 0
+        var commitsAtOnce = true
+        var refusal: ProposalRefusal?
+        var checkpoints: [String: CheckpointPosition] = [:]
+        var released = LogIndex.zero
+        /// Nothing above this is said to be on this node's own disk.
+        var durableLimit: Int?
+        var markFailure: ReplicationFailure?
+        var proposals = 0
+        /// Whether a command of an earlier term is taken: a defect.
+        var ignoresTerm = false
+    }
+
+    private let state = Mutex(State())
+    private let queue = DispatchQueue(label: "commits")
+
+    var now: State { self.state.withLock { $0 } }
+    func change<Result: Sendable>(_ body: (inout sending State) -> sending Result) -> Result {
+        self.state.withLock { body(&$0) }
+    }
+
+    /// Everything that is committed, to a new engine, which then leads.
+    func start(_ engine: Engine, leads: Bool = true) throws {
+        let entries = self.state.withLock { state in
+            state.pending = []
+            state.entries.removeLast(state.entries.count - state.committed)
+            return state.entries
+        }
+        for (position, entry) in entries.enumerated() { try self.apply(entry, position, to: engine) }
+        try engine.recovered()
+        if leads { self.lead(engine) }
+    }
+
+    func apply(_ entry: [UInt8], _ position: Int, to engine: Engine) throws {
+        let index = LogIndex(UInt64(position + 1))
+        if entry.isEmpty { engine.passed(index) } else { try engine.apply(entry, at: index) }
+    }
+
+    /// A new term begins, with an entry of its own.
+    func lead(_ engine: Engine) {
+        let (term, index) = self.state.withLock { state in
+            state.lastTerm += 1
+            let term = Term(state.lastTerm)
+            state.term = term
+            state.entries.append([])
+            state.committed = state.entries.count
+            return (term, LogIndex(UInt64(state.committed)))
+        }
+        engine.passed(index)
+        engine.lead(in: term)
+    }
+
+    func propose(_ command: [UInt8], term: Term, completion: @escaping Completion) throws(ProposalRefusal) {
+        let refusal = self.state.withLock { state -> ProposalRefusal? in
+            state.proposals += 1
+            if let refusal = state.refusal { return refusal }
+            guard state.term == term || (state.ignoresTerm && state.term != nil) else { return .notLeader }
+            state.entries.append(command)
+            state.pending.append(completion)
+            return nil
+        }
+        if let refusal { throw refusal }
+        self.queue.async { if self.now.commitsAtOnce { self.deliver(.max) } }
+    }
+
+    /// Commits the next entries, in order, and returns when the engine has been told.
+    func commit(_ count: Int = .max) { self.queue.sync { self.deliver(count) } }
+
+    private func deliver(_ count: Int) {
+        for _ in 0..<count {
+            let next = self.state.withLock { state -> (Completion, LogIndex)? in
+                guard !state.pending.isEmpty else { return nil }
+                state.committed += 1
+                return (state.pending.removeFirst(), LogIndex(UInt64(state.committed)))
+            }
+            guard let (completion, index) = next else { return }
+            completion(.success(index))
+        }
+    }
+
+    /// Another node leads: it commits the first `keeping` of what was on its way, and drops the rest.
+    ///
+    /// - Returns: The entries that it commits, for the engine to apply.
+    func loseLeadership(_ engine: Engine, keeping: Int = 0) throws {
+        try self.queue.sync {
+            let (pending, first, kept) = self.state.withLock { state in
+                let pending = state.pending
+                state.pending = []
+                state.term = nil
+                let kept = min(keeping, pending.count)
+                state.entries.removeLast(pending.count - kept)
+                let first = state.committed
+                state.committed = state.entries.count
+                return (pending, first, Array(state.entries[first...]))
+            }
+            engine.stepDown()
+            for completion in pending { completion(.failure(.leadershipLost)) }
+            for (offset, entry) in kept.enumerated() { try self.apply(entry, first + offset, to: engine) }
+        }
+    }
+
+    var durableIndex: LogIndex {
+        self.state.withLock { LogIndex(UInt64(min($0.entries.count, $0.durableLimit ?? .max))) }
+    }
+
+    func beginCheckpoint(of database: String, through index: LogIndex) throws(ReplicationFailure) {
+        try self.mark(database) { $0.intent = max($0.intent, index) }
+    }
+
+    func endCheckpoint(of database: String, at index: LogIndex) throws(ReplicationFailure) {
+        try self.mark(database) { $0.done = index }
+    }
+
+    private func mark(_ database: String, _ change: (inout CheckpointPosition) -> Void) throws(ReplicationFailure) {
+        let failure = self.state.withLock { state -> ReplicationFailure? in
+            if let failure = state.markFailure { return failure }
+            change(&state.checkpoints[database, default: CheckpointPosition(intent: .zero, done: .zero)])
+            return nil
+        }
+        if let failure { throw failure }
+    }
+
+    func release(through index: LogIndex) { self.state.withLock { $0.released = max($0.released, index) } }
+}
