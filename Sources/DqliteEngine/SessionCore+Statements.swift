@@ -54,11 +54,11 @@ extension SessionCore {
             case .ready:
                 if let place = self.place(from: thread) { return .moves(place) }
                 try self.bind(&request, session)
-                self.beginProgress(at: thread)
                 if operation.code == .query || operation.code == .querySQL {
                     self.execution!.stage = .rows
                     return try self.streamRows(bytes, session, at: thread)
                 }
+                self.beginProgress(at: thread)
                 guard try self.runToEnd(session) else { return try self.tryAgain(bytes, session, at: thread) }
                 try self.endStatement(session)
                 // What is done is not interrupted any more.
@@ -413,6 +413,7 @@ extension SessionCore {
         case nil, .committed: break
         case .dropped(let loss), .unknown(let loss): throw loss.error(outcome: .notCommitted)
         }
+        self.beginProgress(at: thread)
         defer { connection.authorizer.isVacuuming = false }
         connection.authorizer.isVacuuming = statement.traits.contains(.isVacuum)
         let sink = self.execution!.held ?? self.execution!.operation.sink
