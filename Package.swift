@@ -105,7 +105,7 @@ let package = Package(
         .executableTarget(
             name: "node-benchmark",
             dependencies: [
-                "DqliteClient", "DqliteFraming", "DqliteProtocol",
+                "CSQLite", "DqliteClient", "DqliteFraming", "DqliteProtocol",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),

@@ -1,5 +1,13 @@
 import Foundation
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+
 /// A server in a process of its own, which prints a line with `address=HOST:PORT` when it serves.
 final class ServerProcess {
     private let process = Process()
@@ -26,8 +34,32 @@ final class ServerProcess {
         self.port = port
     }
 
+    /// A node on a directory.
+    static func node(on directory: URL) throws -> ServerProcess {
+        try ServerProcess(
+            Self.binaries.appending(path: "dqlite"),
+            [
+                "node", "--id", "1", "--address", "127.0.0.1:0", "--data-dir", directory.path(percentEncoded: false),
+            ])
+    }
+
+    /// Where this program and the others lie.
+    static var binaries: URL { URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent() }
+
+    var id: pid_t { self.process.processIdentifier }
+
+    /// Asks it to stop, and waits until it has. Stopping again does nothing.
     func stop() {
+        guard self.process.isRunning else { return }
         self.process.terminate()
         self.process.waitUntilExit()
     }
+
+    /// Ends it at once, with nothing that it could still do.
+    func kill() {
+        _ = systemKill(self.id, SIGKILL)
+        self.process.waitUntilExit()
+    }
 }
+
+private let systemKill: @Sendable (pid_t, CInt) -> CInt = { kill($0, $1) }

@@ -1,0 +1,210 @@
+import DqliteClient
+import Foundation
+import Logging
+
+/// A database that is larger than what a node may have of it in memory: what it takes to fill, read and reopen it.
+struct LargeDatabaseBenchmark {
+    static let database = "large.db"
+    static let rowsPerTransaction = 1000
+    static let rowSize = 1000
+
+    var directory: URL
+    /// Bytes of data.
+    var size: Int
+    /// How many rows are read one by one.
+    var reads: Int
+
+    private var data: URL { self.directory.appending(path: "data") }
+    private let clock = ContinuousClock()
+
+    init(directory: URL, size: Int, reads: Int) {
+        self.directory = directory
+        self.size = size
+        self.reads = reads
+    }
+
+    func run() async throws {
+        say(
+            "a database of \(self.size / 1_000_000) MB, \(Self.rowsPerTransaction) rows of \(Self.rowSize) bytes a transaction"
+        )
+        var rows = self.size / Self.rowSize
+        try await self.fillAndRead(rows: rows)
+        try await self.updateOneRow()
+        rows += try await self.fillAndKill(rows: rows)
+        let (node, duration) = try await self.restart()
+        defer { node.stop() }
+        show("SIGKILL to it, restart", "\(milliseconds(duration)) from exec to the first row read (target: < 1000 ms)")
+        let count = try await self.connected(to: node) {
+            try await $0.query("SELECT count(*) FROM item").decode(Int.self).collect()
+        }
+        guard count == [rows] else { throw Lost(acknowledged: rows, found: count) }
+        show("rows", "\(rows) acknowledged, all there")
+    }
+
+    struct Lost: Error {
+        var acknowledged: Int
+        var found: [Int]
+    }
+
+    // MARK: Steps
+
+    private func fillAndRead(rows: Int) async throws {
+        let node = try ServerProcess.node(on: self.data)
+        defer { node.stop() }
+        let watch = MemoryWatch(node.id)
+        defer { watch.stop() }
+        try await self.connected(to: node) { connection in
+            try await connection.execute("CREATE TABLE item (id INTEGER PRIMARY KEY, data BLOB NOT NULL)")
+            var start = self.clock.now
+            try await self.fill(connection, from: 0, to: rows)
+            self.showRate("fill", bytes: rows * Self.rowSize, since: start)
+            let sizes = Disk.size(of: self.data, file: Self.database)
+            self.show("database file", "\(megabytes(sizes.file)) of \(megabytes(sizes.all)) in the data directory")
+            self.show("memory while filling", watch.takePeak())
+
+            start = self.clock.now
+            try await connection.withPreparedStatement("SELECT data FROM item WHERE id = ?") { select in
+                var random = RandomNumbers(seed: 1)
+                for _ in 0..<self.reads {
+                    let id = Int(random.next() % UInt64(rows)) + 1
+                    let found = try await select.query(id).decode([UInt8].self).collect()
+                    precondition(found.first?.count == Self.rowSize, "row \(id) is missing")
+                }
+            }
+            let rate = Double(self.reads) / (self.clock.now - start).inSeconds
+            self.show("random rows, one client", "\(format(rate, 0)) a second")
+            self.show("memory while reading", watch.takePeak())
+
+            start = self.clock.now
+            var count = 0
+            for try await row in try await connection.query(
+                "SELECT id, data FROM item", options: .init(timeout: .seconds(600)))
+            {
+                count += row.count == 2 ? 1 : 0
+            }
+            precondition(count == rows, "\(count) rows instead of \(rows)")
+            self.showRate("full scan to the client", bytes: rows * Self.rowSize, since: start)
+            self.show("memory while scanning", watch.takePeak())
+        }
+        if let memory = ProcessFigures.memory(of: node.id) {
+            self.show("peak of resident memory", "\(megabytes(memory.highWaterMark)) (target: < 200 MB)")
+        }
+        let stopping = self.clock.now
+        node.stop()
+        self.show("SIGTERM to its end", milliseconds(self.clock.now - stopping))
+    }
+
+    /// All that the node has to write for a row, until the row is in the database file or the node has ended.
+    private func updateOneRow() async throws {
+        let endedBefore = ProcessFigures.bytesWrittenByEndedChildren()
+        let (node, duration) = try await self.restart()
+        defer { node.stop() }
+        self.show(
+            "restart after SIGTERM", "\(milliseconds(duration)) from exec to the first row read (target: < 1000 ms)")
+        let before = ProcessFigures.bytesWritten(by: node.id)
+        try await self.connected(to: node) {
+            try await $0.execute(
+                "UPDATE item SET data = zeroblob(\(Self.rowSize)) WHERE id = \(self.size / Self.rowSize / 2)")
+        }
+        let answered = ProcessFigures.bytesWritten(by: node.id)
+        node.stop()
+        guard let endedBefore, let before, let answered,
+            let ended = ProcessFigures.bytesWrittenByEndedChildren()
+        else { return }
+        self.show(
+            "an update of one row",
+            "\(kilobytes(answered - before)) written until it was answered, "
+                + "\(kilobytes(ended - endedBefore - answered)) more until the node had stopped")
+    }
+
+    /// Kills a node that has just acknowledged a lot.
+    private func fillAndKill(rows: Int) async throws -> Int {
+        let node = try ServerProcess.node(on: self.data)
+        defer { node.stop() }
+        let more = max(Self.rowsPerTransaction, rows / 10)
+        try await self.connected(to: node) { connection in
+            try await self.fill(connection, from: rows, to: rows + more)
+            node.kill()
+        }
+        self.show("written before SIGKILL", megabytes(more * Self.rowSize))
+        return more
+    }
+
+    private func restart() async throws -> (ServerProcess, Duration) {
+        let start = self.clock.now
+        let node = try ServerProcess.node(on: self.data)
+        do {
+            let rows = try await self.connected(to: node) {
+                try await $0.query("SELECT length(data) FROM item WHERE id = 1").decode(Int.self).collect()
+            }
+            precondition(rows == [Self.rowSize], "the first row is missing")
+        } catch {
+            node.stop()
+            throw error
+        }
+        return (node, self.clock.now - start)
+    }
+
+    private func fill(_ connection: DqliteConnection, from first: Int, to end: Int) async throws {
+        let values = repeatElement("(?)", count: Self.rowsPerTransaction).joined(separator: ", ")
+        try await connection.withPreparedStatement("INSERT INTO item (data) VALUES \(values)") { insert in
+            var random = RandomNumbers(seed: UInt64(first))
+            for _ in stride(from: first, to: end, by: Self.rowsPerTransaction) {
+                var bindings = DqliteBindings()
+                for _ in 0..<Self.rowsPerTransaction { bindings.append(random.bytes(Self.rowSize)) }
+                let values = bindings
+                try await connection.withTransaction { _ in try await insert.execute(bindings: values) }
+            }
+        }
+    }
+
+    @discardableResult
+    private func connected<Value>(
+        to node: ServerProcess, _ body: (DqliteConnection) async throws -> Value
+    ) async throws -> Value {
+        var configuration = DqliteConnectionConfiguration()
+        configuration.callTimeout = .seconds(60)
+        return try await DqliteConnection.withConnection(
+            to: .hostname("127.0.0.1", port: node.port), database: Self.database, configuration: configuration,
+            logger: Logger(label: "node-benchmark"), body)
+    }
+
+    // MARK: What is printed
+
+    private func show(_ name: String, _ value: String) { say("  " + name.padded(26) + value) }
+
+    private func showRate(_ name: String, bytes: Int, since start: ContinuousClock.Instant) {
+        let seconds = (self.clock.now - start).inSeconds
+        self.show(name, "\(format(seconds, 1)) s, \(format(Double(bytes) / seconds / 1e6, 1)) MB/s")
+    }
+}
+
+private func megabytes(_ bytes: Int) -> String { format(Double(bytes) / 1e6, 1) + " MB" }
+private func kilobytes(_ bytes: Int) -> String { format(Double(bytes) / 1e3, 1) + " kB" }
+private func milliseconds(_ duration: Duration) -> String { format(duration.inSeconds * 1000, 0) + " ms" }
+
+/// SplitMix64: data that nothing can compress or guess, the same in each run.
+struct RandomNumbers {
+    private var state: UInt64
+
+    init(seed: UInt64) { self.state = seed }
+
+    mutating func next() -> UInt64 {
+        self.state &+= 0x9e37_79b9_7f4a_7c15
+        var value = self.state
+        value = (value ^ (value >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        value = (value ^ (value >> 27)) &* 0x94d0_49bb_1331_11eb
+        return value ^ (value >> 31)
+    }
+
+    mutating func bytes(_ count: Int) -> [UInt8] {
+        [UInt8](unsafeUninitializedCapacity: count) { memory, initialized in
+            let raw = UnsafeMutableRawBufferPointer(memory)
+            for offset in stride(from: 0, to: count & ~7, by: 8) {
+                raw.storeBytes(of: self.next(), toByteOffset: offset, as: UInt64.self)
+            }
+            for offset in count & ~7..<count { raw[offset] = UInt8(truncatingIfNeeded: self.next()) }
+            initialized = count
+        }
+    }
+}
