@@ -80,8 +80,8 @@ extension Database {
                 state.appliedSequence = max(state.appliedSequence, batch.lastSequence)
                 return state.gates.take(through: state.appliedSequence)
             }
-            // The next batch is on its way before anybody is told of this one.
-            self.lane.wake()
+            // The next batch is on its way before anybody is told of this one. What ends later the lane sees itself.
+            if self.lane.isHalted || self.pager.uncutPages > 0 { self.lane.wake() }
             for waiter in waiters { waiter.session.commitReached(waiter.ticket, .committed) }
             self.applied(index)
         case .failure(let failure):

@@ -36,6 +36,9 @@ final class Lane: Job {
         if mustSchedule { _ = self.pool.submit(self, isOptional: false) }
     }
 
+    /// Whether somebody waits in it until the overlay takes more.
+    var isHalted: Bool { self.state.withLock { !$0.isScheduled && !$0.queue.isEmpty } }
+
     /// Has the overlay looked after.
     func wake() {
         let mustSchedule = self.state.withLock { state in

@@ -30,8 +30,8 @@ final class SessionCore: @unchecked Sendable {
         case failure(EngineError)
     }
 
-    /// The operation that runs.
-    struct Execution {
+    /// The operation that runs. (A class, so that none of it is copied on its way.)
+    final class Execution {
         enum Stage {
             case begin
             /// To compile the next statement.
@@ -84,6 +84,8 @@ final class SessionCore: @unchecked Sendable {
         var held: HeldResult?
         /// Whether all that its rows show was found to be committed, or is being waited for.
         var rowsAreCommitted = false
+
+        init(operation: EngineSession.Operation) { self.operation = operation }
     }
 
     let database: Database
