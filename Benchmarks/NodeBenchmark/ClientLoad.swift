@@ -1,31 +1,41 @@
 import DqliteClient
+import Foundation
 import Logging
 import NIOCore
 import NIOPosix
 
 /// Programs that write through a node: each has a connection of the Swift client and one thing under way.
 struct ClientLoad {
-    var node: ServerProcess
+    var port: Int
+    /// The node's process, if it is to be watched.
+    var process: pid_t?
     var group: MultiThreadedEventLoopGroup
 
     static let database = "writes.db"
 
     /// What a client does between two answers is done where the answers arrive, as in a server on NIO: so the clients need as
     /// little as they can of what the node could use.
+    ///
+    /// - Parameter onOneChannel: Whether they are sessions of one connection, as the clients of one process can be.
     func run(
-        _ work: Work, encoding: DqliteConnectionConfiguration.Encoding, clients: Int, time: Duration
+        _ work: Work, encoding: DqliteConnectionConfiguration.Encoding, onOneChannel: Bool = false, clients: Int,
+        time: Duration
     ) async throws -> WriteFigures {
         let executor = EventLoopTaskExecutor(self.group.next())
         return try await withTaskExecutorPreference(executor) {
             var writers: [Writer] = []
             for index in 0..<clients {
-                writers.append(
-                    try await Writer.open(
-                        work, port: self.node.port, encoding: encoding, number: index * 7919, group: self.group))
+                let connection =
+                    if onOneChannel, let first = writers.first {
+                        try await first.connection.openSession()
+                    } else {
+                        try await self.connect(encoding)
+                    }
+                writers.append(try await Writer(work, connection, number: index * 7919))
             }
             let round = Round(time)
             let clientTime = ProcessFigures.ownProcessorTime()
-            let nodeTime = ProcessFigures.processorTime(of: self.node.id)
+            let nodeTime = self.process.flatMap { ProcessFigures.processorTime(of: $0) }
             let samples = try await withThrowingTaskGroup(of: Samples.self) { tasks in
                 for writer in writers { tasks.addTask { try await writer.run(work, round) } }
                 var samples: [Samples] = []
@@ -35,7 +45,7 @@ struct ClientLoad {
             let figures = Samples.figures(
                 samples, round: round, clientTime: ProcessFigures.ownProcessorTime() - clientTime,
                 nodeTime: nodeTime.flatMap { before in
-                    ProcessFigures.processorTime(of: self.node.id).map { $0 - before }
+                    self.process.flatMap { ProcessFigures.processorTime(of: $0) }.map { $0 - before }
                 })
             for writer in writers { await writer.connection.close() }
             return figures
@@ -44,10 +54,17 @@ struct ClientLoad {
 
     /// Creates the table, if the node has none.
     func prepare() async throws {
-        try await DqliteConnection.withConnection(
-            to: .hostname("127.0.0.1", port: self.node.port), database: Self.database,
-            logger: Logger(label: "node-benchmark")
-        ) { try await $0.execute(DqliteQuery(unsafeSQL: Work.schema)) }
+        let connection = try await self.connect(.protobuf)
+        try await connection.execute(DqliteQuery(unsafeSQL: Work.schema))
+        await connection.close()
+    }
+
+    private func connect(_ encoding: DqliteConnectionConfiguration.Encoding) async throws -> DqliteConnection {
+        var configuration = DqliteConnectionConfiguration(encoding: encoding)
+        configuration.callTimeout = .seconds(60)
+        return try await DqliteConnection.connect(
+            to: .hostname("127.0.0.1", port: self.port), database: Self.database, configuration: configuration,
+            eventLoopGroup: self.group, logger: Logger(label: "node-benchmark"))
     }
 }
 
@@ -57,18 +74,11 @@ private struct Writer: Sendable {
     var insert: DqlitePreparedStatement
     var number: Int
 
-    static func open(
-        _ work: Work, port: Int, encoding: DqliteConnectionConfiguration.Encoding, number: Int,
-        group: MultiThreadedEventLoopGroup
-    ) async throws -> Writer {
-        var configuration = DqliteConnectionConfiguration(encoding: encoding)
-        configuration.callTimeout = .seconds(60)
-        let connection = try await DqliteConnection.connect(
-            to: .hostname("127.0.0.1", port: port), database: ClientLoad.database, configuration: configuration,
-            eventLoopGroup: group, logger: Logger(label: "node-benchmark"))
+    init(_ work: Work, _ connection: DqliteConnection, number: Int) async throws {
         let rows = work == .transactionOfOneStatement ? Work.rowsPerTransaction : 1
-        let insert = try await connection.prepare(Work.insert(rows: rows))
-        return Writer(connection: connection, insert: insert, number: number)
+        self.connection = connection
+        self.insert = try await connection.prepare(Work.insert(rows: rows))
+        self.number = number
     }
 
     func run(_ work: Work, _ round: Round) async throws -> Samples {

@@ -2,15 +2,18 @@ import Foundation
 import NIOCore
 import NIOPosix
 
-/// The least that a NIO server can do: sends back what arrives.
+/// The least that a NIO server can do.
 enum EchoServer {
-    static func run() async throws {
+    /// Sends back what arrives.
+    static func run() async throws { try await self.serve { EchoHandler() } }
+
+    static func serve(_ handler: @escaping @Sendable () -> any ChannelHandler) async throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
         let channel = try await ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 256)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(EchoHandler()) }
+                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(handler()) }
             }
             .bind(host: "127.0.0.1", port: 0).get()
         FileHandle.standardOutput.write(Data("READY address=127.0.0.1:\(channel.localAddress!.port!)\n".utf8))

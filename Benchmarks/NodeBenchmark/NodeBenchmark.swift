@@ -1,3 +1,4 @@
+import DqliteClient
 import Foundation
 import NIOPosix
 
@@ -7,7 +8,10 @@ import NIOPosix
 ///     node-benchmark selects [quick]         point selects, beside a bare NIO echo
 ///     node-benchmark writes [quick]          inserts and transactions, beside plain SQLite in this process
 ///     node-benchmark large-database [quick]  a database of 1 GB: memory, restarts, what is written
+///     node-benchmark clients PORT NUMBER SECONDS [dqlite | channel]
+///                                            only inserts into a node that runs: for profilers
 ///     node-benchmark echo-server             is the echo, in a process of its own like the node
+///     node-benchmark silent-node             is a node that stores nothing
 @main
 enum NodeBenchmark {
     static func main() async throws {
@@ -22,12 +26,31 @@ enum NodeBenchmark {
         case ("selects", 1): try await self.selects(isQuick)
         case ("writes", 1): try await self.writes(isQuick)
         case ("large-database", 1): try await self.largeDatabase(isQuick)
+        case ("clients", 4), ("clients", 5): try await self.clients(arguments)
         case ("echo-server", 1): try await EchoServer.run()
+        case ("silent-node", 1): try await SilentNode.run()
         default:
             FileHandle.standardError.write(
-                Data("usage: node-benchmark [selects | writes | large-database | echo-server] [quick]\n".utf8))
+                Data(
+                    "usage: node-benchmark [selects | writes | large-database | clients | echo-server | silent-node] [quick]\n"
+                        .utf8)
+            )
             exit(2)
         }
+    }
+
+    private static func clients(_ arguments: [String]) async throws {
+        let numbers = arguments[1...3].map { Int($0) ?? 1 }
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let load = ClientLoad(port: numbers[0], process: nil, group: group)
+        try await load.prepare()
+        let figures = try await load.run(
+            .row, encoding: arguments.last == "dqlite" ? .dqlite : .protobuf,
+            onOneChannel: arguments.last == "channel", clients: numbers[1],
+            time: .seconds(numbers[2]))
+        say(
+            "\(format(figures.rate, 0)) rows a second, \(format(figures.clientTime, 1)) us of a processor for each here"
+        )
     }
 
     private static func selects(_ isQuick: Bool) async throws {

@@ -8,7 +8,8 @@ enum WriteBenchmark {
     /// One of those that do the same work.
     private enum Subject {
         case plain
-        case node(Work, DqliteConnectionConfiguration.Encoding)
+        case node(Work, DqliteConnectionConfiguration.Encoding, onOneChannel: Bool = false)
+        case silentNode(Work)
     }
 
     private struct Comparison {
@@ -23,7 +24,9 @@ enum WriteBenchmark {
             subjects: [
                 ("plain SQLite, WAL, FULL", .plain),
                 ("node, protobuf", .node(.row, .protobuf)),
+                ("node, protobuf, 1 channel", .node(.row, .protobuf, onOneChannel: true)),
                 ("node, dqlite", .node(.row, .dqlite)),
+                ("answers only, protobuf", .silentNode(.row)),
             ]),
         Comparison(
             title: "transaction of \(Work.rowsPerTransaction) such rows", work: .transaction,
@@ -38,8 +41,12 @@ enum WriteBenchmark {
         let node = try ServerProcess.node(on: directory.appending(path: "data"))
         defer { node.stop() }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        let load = ClientLoad(node: node, group: group)
+        let load = ClientLoad(port: node.port, process: node.id, group: group)
         try await load.prepare()
+        let silentNode = try ServerProcess(
+            ServerProcess.binaries.appending(path: "node-benchmark"), ["silent-node"])
+        defer { silentNode.stop() }
+        let silentLoad = ClientLoad(port: silentNode.port, process: silentNode.id, group: group)
         let probe = try DiskProbe(in: directory)
         var syncs: [Double] = []
 
@@ -58,8 +65,12 @@ enum WriteBenchmark {
                             case .plain:
                                 try await PlainSQLite.run(
                                     comparison.work, in: directory, threads: clients, time: time)
-                            case .node(let work, let encoding):
-                                try await load.run(work, encoding: encoding, clients: clients, time: time)
+                            case .node(let work, let encoding, let onOneChannel):
+                                try await load.run(
+                                    work, encoding: encoding, onOneChannel: onOneChannel, clients: clients,
+                                    time: time)
+                            case .silentNode(let work):
+                                try await silentLoad.run(work, encoding: .protobuf, clients: clients, time: time)
                             }
                         results[index].append(figures)
                     }
