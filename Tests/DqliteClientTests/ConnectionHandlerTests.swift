@@ -80,6 +80,21 @@ import Testing
         #expect(try await iterator.next() == nil)
     }
 
+    @Test func `What is asked for at a time goes out together`() async throws {
+        let test = try await TestConnection(.protobuf)
+        let requester = test.connection.requester
+        try await test.channel.testingEventLoop.executeInContext {
+            for id in 0..<10 {
+                requester.post(
+                    FinalizeRequest(databaseID: 0, statementID: UInt32(id)), as: Request.Body.finalize,
+                    for: EmptyResponse.self)
+            }
+        }
+        #expect(try await test.sent().count == 10)
+        // The first one does not wait for others that may come.
+        #expect(test.reads.flushes == 2)
+    }
+
     @Test func `The node is granted what was read`() async throws {
         let test = try await TestConnection(.protobuf) { $0.resultWindow = 8192 }
         async let sequence = test.connection.query("SELECT n FROM t")

@@ -46,6 +46,7 @@ final class ConnectionHandler: ChannelInboundHandler {
     private var isReading = false
     private var isInRead = false
     private var needsFlush = false
+    private var isFlushScheduled = false
     private var timer: Scheduled<Void>?
     private var timerDeadline: NIODeadline?
 
@@ -159,7 +160,7 @@ final class ConnectionHandler: ChannelInboundHandler {
             }
         }
         if !self.isInRead {
-            self.flushIfNeeded()
+            self.flushSoon()
             self.readIfWanted()
         }
         self.armTimer()
@@ -199,6 +200,19 @@ final class ConnectionHandler: ChannelInboundHandler {
     private func write(_ bytes: ByteBuffer) {
         self.context?.write(self.wrapOutboundOut(bytes), promise: nil)
         self.needsFlush = true
+    }
+
+    /// Flushes once for everything that waits on the event loop by now: what many tasks ask for at a time goes out in one packet.
+    private func flushSoon() {
+        guard self.needsFlush, !self.isFlushScheduled, let context = self.context else { return }
+        // Who is alone with the connection gains nothing by a detour.
+        guard self.replies.count > 1 else { return self.flushIfNeeded() }
+        self.isFlushScheduled = true
+        let handler = NIOLoopBound(self, eventLoop: context.eventLoop)
+        context.eventLoop.execute {
+            handler.value.isFlushScheduled = false
+            handler.value.flushIfNeeded()
+        }
     }
 
     private func flushIfNeeded() {

@@ -91,11 +91,17 @@ final class TestConnection: Sendable {
     }
 }
 
-/// Counts how often the channel is asked to read.
+/// Counts how often the channel is asked to read, and to send what was written.
 final class ReadCounter: ChannelOutboundHandler, Sendable {
     typealias OutboundIn = ByteBuffer
 
     let count = Atomic(0)
+    private let flushCount = Atomic(0)
+
+    func flush(context: ChannelHandlerContext) {
+        self.flushCount.wrappingAdd(1, ordering: .relaxed)
+        context.flush()
+    }
 
     func read(context: ChannelHandlerContext) {
         self.count.wrappingAdd(1, ordering: .relaxed)
@@ -103,6 +109,7 @@ final class ReadCounter: ChannelOutboundHandler, Sendable {
     }
 
     var value: Int { self.count.load(ordering: .relaxed) }
+    var flushes: Int { self.flushCount.load(ordering: .relaxed) }
 }
 
 extension ReceivedRequest {
