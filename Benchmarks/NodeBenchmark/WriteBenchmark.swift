@@ -9,7 +9,7 @@ enum WriteBenchmark {
     private enum Subject {
         case plain
         case node(Work, DqliteConnectionConfiguration.Encoding, onOneChannel: Bool = false)
-        case silentNode(Work)
+        case silentNode(Work, onOneChannel: Bool)
     }
 
     private struct Comparison {
@@ -26,7 +26,8 @@ enum WriteBenchmark {
                 ("node, protobuf", .node(.row, .protobuf)),
                 ("node, protobuf, 1 channel", .node(.row, .protobuf, onOneChannel: true)),
                 ("node, dqlite", .node(.row, .dqlite)),
-                ("answers only, protobuf", .silentNode(.row)),
+                ("answers only, protobuf", .silentNode(.row, onOneChannel: false)),
+                ("answers only, 1 channel", .silentNode(.row, onOneChannel: true)),
             ]),
         Comparison(
             title: "transaction of \(Work.rowsPerTransaction) such rows", work: .transaction,
@@ -69,8 +70,10 @@ enum WriteBenchmark {
                                 try await load.run(
                                     work, encoding: encoding, onOneChannel: onOneChannel, clients: clients,
                                     time: time)
-                            case .silentNode(let work):
-                                try await silentLoad.run(work, encoding: .protobuf, clients: clients, time: time)
+                            case .silentNode(let work, let onOneChannel):
+                                try await silentLoad.run(
+                                    work, encoding: .protobuf, onOneChannel: onOneChannel, clients: clients,
+                                    time: time)
                             }
                         results[index].append(figures)
                     }
