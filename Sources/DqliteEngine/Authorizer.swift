@@ -30,6 +30,7 @@ final class Authorizer {
     private let isStateless: Bool
     private let isReadOnly: Bool
     private let maximumCacheSize: Int
+    private let view: Connection.View
     /// The reason of the last refusal.
     var refusal: String?
     var findings = Findings()
@@ -42,8 +43,11 @@ final class Authorizer {
     var deniesChanges = false
     /// Whether something was refused because of that.
     var hasDeniedChange = false
+    /// Whether, on the committed view, a PRAGMA was refused that only the session's own connection can answer.
+    var hasMetOverlayPragma = false
 
-    init(isStateless: Bool, isReadOnly: Bool, maximumCacheSize: Int) {
+    init(isStateless: Bool, isReadOnly: Bool, maximumCacheSize: Int, view: Connection.View) {
+        self.view = view
         self.isStateless = isStateless
         self.isReadOnly = isReadOnly
         self.maximumCacheSize = maximumCacheSize
@@ -196,6 +200,7 @@ final class Authorizer {
         switch PragmaPolicy.decide(name, argument: argument, maximumCacheSize: self.maximumCacheSize) {
         case .allowed(let writes):
             self.findings.pragmaIsOfDatabase = !writes && PragmaPolicy.isOfDatabase(name)
+            if self.view == .committed, !self.findings.pragmaIsOfDatabase { return self.isForOverlay() }
             self.findings.pragmaWrites = writes
             return writes ? self.allowsChange() : true
         case .setting:
@@ -206,10 +211,17 @@ final class Authorizer {
             if self.isReadOnly, name.lowercased() == "query_only" {
                 return self.refuse("PRAGMA query_only cannot be set: the database was opened with mode=ro")
             }
+            // Some set what they set while they are compiled.
+            if self.view == .committed { return self.isForOverlay() }
             self.findings.pragmaIsSetting = true
             return true
         case .refused(let reason):
             return self.refuse(reason)
         }
+    }
+
+    private func isForOverlay() -> Bool {
+        self.hasMetOverlayPragma = true
+        return self.refuse("this PRAGMA is one of the session's own connection")
     }
 }

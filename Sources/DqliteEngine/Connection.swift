@@ -19,6 +19,7 @@ final class Connection {
     let view: View
     let authorizer: Authorizer
     let progress: Progress
+    let defects: EngineDefects
 
     /// - Parameter limits: What statements may be and do; nil for the engine's own.
     init(
@@ -36,6 +37,7 @@ final class Connection {
         self.view = view
         self.authorizer = authorizer
         self.progress = progress
+        self.defects = limits?.defects ?? []
         if let limits { self.limit(limits) }
         try self.configure()
     }

@@ -44,22 +44,33 @@ extension Database {
         }
         do throws(ProposalRefusal) {
             // The batch knows the term of its overlay: pages made under one leader are never offered under another.
-            guard batch.term == term.rawValue else { throw .notLeader }
+            guard batch.term == term.rawValue || self.parts.configuration.defects.contains(.ignoresTerm) else {
+                throw .notLeader
+            }
             try self.parts.replicator.propose(command, term: term) { self.completed(batch, $0) }
         } catch {
-            self.state.withLock { state in
-                state.inFlight -= 1
-                state.proposedSequence = previous
-                if error == .queueFull { state.held = batch }
-            }
-            if error == .queueFull {
-                self.parts.clock.schedule(self, at: .now + .milliseconds(2))
-            } else {
-                // Batches go in the order of their cuts, without a gap: nothing of this overlay can follow.
-                self.doomOverlay(OverlayLoss(error), endsTerm: error == .notLeader)
-                self.parts.events(.overlayLost(database: self.name, reason: OverlayLoss(error).text))
-            }
+            self.refused(batch, because: error, after: previous)
         }
+    }
+
+    /// A batch was not accepted, and never will be committed, unless it may be offered again.
+    private func refused(_ batch: Batch, because refusal: ProposalRefusal, after previous: UInt64) {
+        let loss = OverlayLoss(refusal)
+        let dropped = self.state.withLock { state -> [Gates.Waiter]? in
+            state.proposedSequence = previous
+            state.inFlight -= 1
+            if refusal == .queueFull, state.hasOverlay, state.term?.rawValue == batch.term {
+                state.held = batch
+                return nil
+            }
+            // At once: while this batch counted as on its way no other overlay could begin.
+            return state.gates.take(above: previous)
+        }
+        guard let dropped else { return self.parts.clock.schedule(self, at: .now + .milliseconds(2)) }
+        // Batches go in the order of their cuts, without a gap: nothing of this overlay can follow.
+        self.doomOverlay(loss, endsTerm: refusal == .notLeader)
+        for waiter in dropped { waiter.session.commitReached(waiter.ticket, .dropped(loss)) }
+        self.parts.events(.overlayLost(database: self.name, reason: loss.text))
     }
 
     /// A batch is committed, and everything before it was applied; or nobody here will know.

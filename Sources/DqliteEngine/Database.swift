@@ -63,6 +63,8 @@ final class Database: AlarmTarget {
     /// The sessions on it.
     let sessions: @Sendable () -> [EngineSession]
     let lane: Lane
+    /// For a defect that tests plant.
+    let sharedWriter = Mutex(SharedWriter())
     /// Told when a batch is decided and when a checkpoint has ended.
     let quiet = Condition()
 
@@ -274,6 +276,11 @@ final class Database: AlarmTarget {
         self.doomOverlay(.leadershipLost, endsTerm: true)
         return self.pager.close()
     }
+}
+
+/// @unchecked: exists in tests only, which use it from one lane.
+struct SharedWriter: @unchecked Sendable {
+    var connection: Connection?
 }
 
 /// For a closure that is made before what it calls.

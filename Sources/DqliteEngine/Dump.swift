@@ -29,7 +29,7 @@ final class Dump: Job {
     }
 
     private func copy() throws(EngineError) -> [UInt8] {
-        let authorizer = Authorizer(isStateless: true, isReadOnly: true, maximumCacheSize: 0)
+        let authorizer = Authorizer(isStateless: true, isReadOnly: true, maximumCacheSize: 0, view: .committed)
         let connection = try Connection(
             .committed, of: self.database.pager, authorizer: authorizer, progress: Progress(stopFlag: StopFlag()),
             limits: nil)

@@ -72,6 +72,8 @@ public struct EngineConfiguration: Sendable {
 
     /// In place of the system's calls that change files: for tests.
     var fileCalls: FileCalls?
+    /// For tests too.
+    var defects: EngineDefects = []
 
     /// The defaults, for databases in `directory`.
     public init(directory: String) { self.directory = directory }

@@ -57,6 +57,7 @@ extension EngineError {
                 message: "the result was given up: its reader has taken nothing for \(limit.text)")
         case .overlayLost(let loss):
             self = loss.error(outcome: .notCommitted)
+            self.message += "; the transaction was rolled back"
         case .snapshotTooOld(let bound):
             self.init(
                 code: FailureCode.abortRollback,

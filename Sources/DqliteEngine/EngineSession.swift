@@ -325,7 +325,13 @@ extension EngineSession: Job {
                 self.stopFlag.set(false)
             }
             self.core.tell(answer)
-            return self.goOn(self.delivered(isInTransaction: self.core.isInTransaction), at: thread)
+            let (isInTransaction, generation) = (self.core.isInTransaction, self.core.generation)
+            let next = self.delivered(isInTransaction: isInTransaction)
+            // An overlay that was thrown away while the answer was told said so to nobody.
+            if next == nil, isInTransaction, generation != self.database.generation {
+                self.giveUp(because: .overlayLost(self.database.lastLoss), isAnyway: false)
+            }
+            return self.goOn(next, at: thread)
         }
     }
 

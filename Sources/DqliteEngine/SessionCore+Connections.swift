@@ -1,5 +1,6 @@
 internal import CSQLite
 internal import DqliteProtocol
+internal import Synchronization
 
 extension SessionCore {
     /// The connection on a view, opened if it is not. That may wait for the disk.
@@ -13,7 +14,7 @@ extension SessionCore {
         case .overlay:
             if let overlay = self.overlay { return overlay }
             let generation = try self.database.beginOverlay()
-            let connection = try self.connect(.overlay)
+            let connection = try self.connectOverlay()
             // What looked like reading when it was compiled may not be any more when it runs.
             if self.mode == .readOnly { try connection.execute("PRAGMA query_only = ON") }
             sqlite3_set_last_insert_rowid(connection.handle, self.lastInsertRowID)
@@ -24,10 +25,18 @@ extension SessionCore {
         }
     }
 
+    private func connectOverlay() throws(EngineError) -> Connection {
+        guard self.configuration.defects.contains(.sharesWriter) else { return try self.connect(.overlay) }
+        if let shared = self.database.sharedWriter.withLock({ $0.connection }) { return shared }
+        let connection = try self.connect(.overlay)
+        self.database.sharedWriter.withLock { $0.connection = connection }
+        return connection
+    }
+
     private func connect(_ view: Connection.View) throws(EngineError) -> Connection {
         let authorizer = Authorizer(
             isStateless: self.isStateless, isReadOnly: self.mode == .readOnly,
-            maximumCacheSize: self.configuration.maximumCacheSize)
+            maximumCacheSize: self.configuration.maximumCacheSize, view: view)
         return try Connection(
             view, of: self.database.pager, authorizer: authorizer, progress: self.progress, limits: self.configuration)
     }
@@ -55,6 +64,25 @@ extension SessionCore {
             self.holdsTurn = false
             self.database.leaveTurn(session)
         }
+    }
+
+    /// Goes on with the operation although the overlay was thrown away meanwhile, if nothing of it was lost with that.
+    func continueWithoutOverlay(_ session: EngineSession) throws(EngineError) {
+        guard self.overlayIsVoid else { return }
+        let wasPinned = self.isPinned
+        self.checkOverlay(session)
+        guard let execution = self.execution, execution.view == .overlay else { return }
+        if case .begin = execution.stage { return }
+        if case .awaitsTurn = execution.stage { self.database.leaveTurn(session) }
+        guard wasPinned || execution.sawOverlay else {
+            // It waited for its turn, or for a thread.
+            execution.stage = .compile
+            return
+        }
+        let abort = self.abort
+        self.abort = nil
+        if execution.hasCommitted { throw self.database.lastLoss.error(outcome: .unknown) }
+        throw abort ?? self.database.lastLoss.error(outcome: .notCommitted)
     }
 
     /// Closes the overlay connection, with all that it holds.
@@ -104,11 +132,16 @@ extension SessionCore {
                 message: "the session has \(self.registry.count) prepared statements, which is the limit: finalize some"
             )
         }
-        // Some PRAGMAs set what they set while they are compiled: never on the committed view.
-        let needsOverlay = self.isPinned || SQLText.begins(request.sql, with: "PRAGMA")
-        let connection = try self.use(needsOverlay ? .overlay : .committed, session)
+        var connection = try self.use(self.isPinned ? .overlay : .committed, session)
         if connection.view == .overlay { self.execution?.sawOverlay = true }
-        let compiled = try self.compile(request.sql, from: 0, on: connection, keep: true, session)
+        let compiled: Statement.Compiled
+        do throws(EngineError) {
+            compiled = try self.compile(request.sql, from: 0, on: connection, keep: true, session)
+        } catch {
+            guard connection.authorizer.hasMetOverlayPragma else { throw error }
+            connection = try self.use(.overlay, session)
+            compiled = try self.compile(request.sql, from: 0, on: connection, keep: true, session)
+        }
         guard let statement = compiled.statement else { throw Self.emptyStatement }
         guard compiled.tail <= self.configuration.maximumStatementBytesPerSession - self.registry.byteCount else {
             throw EngineError(

@@ -136,7 +136,8 @@ extension SessionCore {
     ) throws(EngineError) -> Search {
         let code = self.execution!.operation.code
         // What is executed nearly always writes; what is queried nearly never does.
-        var view = self.isPinned || code == .exec || code == .execSQL ? Connection.View.overlay : .committed
+        let isForOverlay = self.isPinned || code == .exec || code == .execSQL || self.execution!.needsOverlay
+        var view = isForOverlay ? Connection.View.overlay : .committed
         guard let sql = request.sql else {
             guard let prepared = self.registry[request.statementID] else {
                 throw Self.unknownStatement(request.statementID)
@@ -162,18 +163,19 @@ extension SessionCore {
         case .pool: break
         }
         if code == .querySQL, SQLText.isBlank(sql, from: offset) { throw Self.emptyStatement }
-        // Some PRAGMAs set what they set while they are compiled: never on the committed view.
-        let isPragma = view == .committed && SQLText.begins(text, with: "PRAGMA")
-        let first = isPragma ? Connection.View.overlay : view
-        guard let statement = try self.compileNext(sql, on: try self.use(first, session), session) else {
+        let statement: Statement?
+        do throws(EngineError) {
+            statement = try self.compileNext(sql, on: try self.use(view, session), session)
+        } catch {
+            guard view == .committed, self.committed?.authorizer.hasMetOverlayPragma ?? false else { throw error }
+            view = .overlay
+            statement = try self.compileNext(sql, on: try self.use(view, session), session)
+        }
+        guard let statement else {
             if code == .querySQL { throw Self.emptyStatement }
             return .none
         }
-        if isPragma {
-            guard !statement.traits.contains(.needsOverlay) else { return .found }
-            self.execution!.statement = nil
-            _ = try self.compileNext(sql, on: try self.use(.committed, session), session)
-        } else if first == .committed, statement.traits.contains(.needsOverlay) {
+        if view == .committed, statement.traits.contains(.needsOverlay) {
             self.execution!.statement = nil
             guard try self.compileNext(sql, on: try self.use(.overlay, session), session) != nil else { return .none }
         }
@@ -229,6 +231,9 @@ extension SessionCore {
             } catch {
                 return .failure(error)
             }
+        }
+        if case .failure = result, view == .committed, connection.authorizer.hasMetOverlayPragma {
+            return try self.findPrepared(prepared, .overlay, session, at: thread)
         }
         guard let statement = try result.get().statement else { throw Self.emptyStatement }
         prepared[view] = statement
@@ -317,6 +322,7 @@ extension SessionCore {
             self.execution!.hasSavepoint = true
         }
         connection.authorizer.refusal = nil
+        connection.authorizer.hasMetOverlayPragma = false
         connection.authorizer.isVacuuming = traits.contains(.isVacuum)
         connection.authorizer.deniesChanges = !self.holdsTurn
         connection.authorizer.hasDeniedChange = false
@@ -453,6 +459,14 @@ extension SessionCore {
         case .stopped: throw self.stopped(session)
         case .failed(let code):
             if !self.execution!.stream.hasStepped, self.lacksTurn(connection) {
+                return try self.tryAgain(bytes, session, at: thread)
+            }
+            // A PRAGMA inside of a SELECT, which only the session's own connection can answer.
+            if connection.authorizer.hasMetOverlayPragma, !self.execution!.needsOverlay,
+                self.execution!.stream.partsEnded == 0
+            {
+                self.execution!.needsOverlay = true
+                sink.discardPart()
                 return try self.tryAgain(bytes, session, at: thread)
             }
             if case .here = thread, self.mayRunAnew(connection) {

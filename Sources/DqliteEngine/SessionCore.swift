@@ -74,8 +74,8 @@ final class SessionCore: @unchecked Sendable {
         var taken = 0
         /// Whether the statement was compiled once more, because it was about to write without the turn.
         var isSecondTry = false
-        /// Whether the statement is too long for the caller's thread.
-        var needsPool = false
+        /// Whether the statement turned out to need the session's own connection.
+        var needsOverlay = false
         /// A statement of Query or QuerySQL that has come to its end, while its result may have not: the names of its
         /// columns are still needed.
         var ended: Statement?
@@ -177,7 +177,7 @@ final class SessionCore: @unchecked Sendable {
         let end = operation.request.withUnsafeBytes { bytes -> SliceEnd in
             do throws(EngineError) {
                 if self.stopFlag.isSet { throw self.stopped(session) }
-                self.checkOverlay(session)
+                try self.continueWithoutOverlay(session)
                 switch operation.code {
                 case .prepare: return try self.prepare(bytes, operation.revision, session, at: thread)
                 case .finalize: return .finished(try self.finalize(bytes, operation.revision))
@@ -227,7 +227,7 @@ final class SessionCore: @unchecked Sendable {
         self.leaveTurnUnlessWriting(session)
         self.checkOverlay(session)
         // Who is told now need not be told again.
-        if voidReason != nil { self.abort = nil }
+        if voidReason != nil, execution.sawOverlay, case .failure = answer { self.abort = nil }
         switch gate {
         case .none: return self.finish(answer)
         case .sequence(let sequence):
@@ -249,6 +249,7 @@ final class SessionCore: @unchecked Sendable {
     /// What must be applied before the answer may be told.
     private func gate(of execution: Execution, isFailure: Bool) -> Gate {
         guard execution.sawOverlay, let overlay = self.overlay else { return .none }
+        if self.configuration.defects.contains(.answersAtOnce) { return .none }
         if self.overlayIsVoid { return isFailure ? .none : .void }
         if execution.rowsAreCommitted { return .none }
         // Inside a transaction everything comes from its snapshot, and from what it has done itself.
@@ -275,15 +276,21 @@ final class SessionCore: @unchecked Sendable {
         let hasWritten = self.execution?.hasCommitted ?? false
         switch session.takeCommitOutcome() {
         case .committed: return self.finish(answer)
-        case .dropped(let loss): return self.finish(.failure(loss.error(outcome: .notCommitted)))
-        case .unknown(let loss):
-            return self.finish(.failure(loss.error(outcome: hasWritten ? .unknown : .notCommitted)))
+        case .dropped(let loss): return self.lost(loss, outcome: .notCommitted, session)
+        case .unknown(let loss): return self.lost(loss, outcome: hasWritten ? .unknown : .notCommitted, session)
         case nil:
             var error = EngineError(session.stopReason ?? .interrupted)
             error.message += "; it waited for its commit"
             error.outcome = hasWritten ? .unknown : .notCommitted
             return self.finish(.failure(error))
         }
+    }
+
+    /// The overlay was thrown away with what the answer shows, and with the transaction that is open.
+    private func lost(_ loss: OverlayLoss, outcome: WriteOutcome, _ session: EngineSession) -> SliceEnd {
+        self.checkOverlay(session)
+        self.abort = nil
+        return self.finish(.failure(loss.error(outcome: outcome)))
     }
 
     private func finish(_ answer: Answer) -> SliceEnd {

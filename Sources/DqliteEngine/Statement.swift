@@ -79,6 +79,7 @@ final class Statement {
         let authorizer = connection.authorizer
         authorizer.findings = Authorizer.Findings()
         authorizer.refusal = nil
+        authorizer.hasMetOverlayPragma = false
         var handle: OpaquePointer?
         var end: UnsafePointer<CChar>?
         let result = sqlite3_prepare_v3(
@@ -89,7 +90,10 @@ final class Statement {
         }
         let tail = start + (end.map { $0 - address } ?? text.count)
         guard let handle else { return Compiled(statement: nil, tail: tail) }
-        let traits = self.traits(of: handle, text: text, findings: authorizer.findings)
+        var traits = self.traits(of: handle, text: text, findings: authorizer.findings)
+        if connection.defects.contains(.trustsReadOnly), sqlite3_stmt_readonly(handle) != 0 {
+            traits.remove(.needsOverlay)
+        }
         return Compiled(statement: Statement(handle: handle, traits: traits), tail: tail)
     }
 

@@ -45,7 +45,13 @@ final class CollectingSink: ResponseSink {
     private let pausesAfterEachPart: Bool
     private let keepsParts: Bool
 
-    init(pausesAfterEachPart: Bool = false, keepsParts: Bool = true, limit: Int = .max) {
+    private let ended: @Sendable () -> Void
+
+    init(
+        pausesAfterEachPart: Bool = false, keepsParts: Bool = true, limit: Int = .max,
+        ended: @escaping @Sendable () -> Void = {}
+    ) {
+        self.ended = ended
         self.pausesAfterEachPart = pausesAfterEachPart
         self.keepsParts = keepsParts
         self.state.limit = limit
@@ -67,6 +73,7 @@ final class CollectingSink: ResponseSink {
             $0.end = end
             $0.ends += 1
         }
+        self.ended()
     }
 
     func result(_ response: ResultResponse) { self.end(.result(response)) }
@@ -85,7 +92,8 @@ final class CollectingSink: ResponseSink {
     }
 
     func endPart(more: Bool) -> Bool {
-        self.change {
+        defer { if !more { self.ended() } }
+        return self.change {
             $0.byteCount += $0.part.count
             $0.partCount += 1
             $0.largestPart = max($0.largestPart, $0.part.count)
@@ -227,8 +235,10 @@ final class TestSession: Sendable {
         try self.start(QuerySQLRequest(sql: sql, parameters: parameters), timeout: timeout, sink: sink)
     }
 
-    func startExec(_ sql: String, _ parameters: [Value] = [], timeout: Duration? = nil) throws -> CollectingSink {
-        try self.start(ExecSQLRequest(sql: sql, parameters: parameters), timeout: timeout)
+    func startExec(
+        _ sql: String, _ parameters: [Value] = [], timeout: Duration? = nil, sink: CollectingSink = CollectingSink()
+    ) throws -> CollectingSink {
+        try self.start(ExecSQLRequest(sql: sql, parameters: parameters), timeout: timeout, sink: sink)
     }
 
     @discardableResult

@@ -20,13 +20,13 @@ final class MemoryReplicator: Replicator {
         /// Nothing above this is said to be on this node's own disk.
         var durableLimit: Int?
         var markFailure: ReplicationFailure?
-        var proposals = 0
         /// Whether a command of an earlier term is taken: a defect.
         var ignoresTerm = false
     }
 
     private let state = Mutex(State())
     private let queue = DispatchQueue(label: "commits")
+    private let proposed = DispatchSemaphore(value: 0)
 
     var now: State { self.state.withLock { $0 } }
     func change<Result: Sendable>(_ body: (inout sending State) -> sending Result) -> Result {
@@ -65,8 +65,8 @@ final class MemoryReplicator: Replicator {
     }
 
     func propose(_ command: [UInt8], term: Term, completion: @escaping Completion) throws(ProposalRefusal) {
+        defer { self.proposed.signal() }
         let refusal = self.state.withLock { state -> ProposalRefusal? in
-            state.proposals += 1
             if let refusal = state.refusal { return refusal }
             guard state.term == term || (state.ignoresTerm && state.term != nil) else { return .notLeader }
             state.entries.append(command)
@@ -110,6 +110,42 @@ final class MemoryReplicator: Replicator {
             engine.stepDown()
             for completion in pending { completion(.failure(.leadershipLost)) }
             for (offset, entry) in kept.enumerated() { try self.apply(entry, first + offset, to: engine) }
+        }
+    }
+
+    /// Leadership is lost and regained in a later term, in which what was on its way is dropped; the engine does not know yet.
+    ///
+    /// - Returns: What was on its way.
+    func flicker() -> [Completion] {
+        self.forgetProposals()
+        return self.queue.sync {
+            self.state.withLock { state in
+                let lost = state.pending
+                state.entries.removeLast(state.pending.count)
+                state.pending = []
+                state.lastTerm += 2
+                state.term = Term(state.lastTerm)
+                state.entries.append([])
+                state.committed = state.entries.count
+                return lost
+            }
+        }
+    }
+
+    /// What was proposed up to now is not waited for.
+    func forgetProposals() { while self.proposed.wait(timeout: .now()) == .success {} }
+
+    /// Returns when something is proposed after ``flicker()``, or will not be soon.
+    func awaitProposal() { _ = self.proposed.wait(timeout: .now() + .milliseconds(50)) }
+
+    /// Now the engine hears of it, and leads again.
+    func reportLoss(of lost: [Completion], to engine: Engine) {
+        self.queue.sync {
+            for completion in lost { completion(.failure(.leadershipLost)) }
+            engine.stepDown()
+            let (term, index) = self.state.withLock { (Term($0.lastTerm), LogIndex(UInt64($0.committed))) }
+            engine.passed(index)
+            engine.lead(in: term)
         }
     }
 
