@@ -105,7 +105,7 @@ let package = Package(
         .executableTarget(
             name: "node-benchmark",
             dependencies: [
-                "CSQLite", "DqliteClient", "DqliteFraming", "DqliteProtocol",
+                "CSQLite", "DqliteClient", "DqliteFraming", "DqliteProtocol", "NodeProcess",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -117,6 +117,17 @@ let package = Package(
             name: "ProtocolGenerator",
             dependencies: ["DqliteWire", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             path: "Generator/ProtocolGenerator", swiftSettings: settings),
+
+        // Programs that start nodes as processes of their own.
+        .target(name: "NodeProcess", path: "Tests/NodeProcess", swiftSettings: settings),
+        .executableTarget(
+            name: "crash-test",
+            dependencies: [
+                "CSQLite", "DqliteClient", "DqliteLog", "DqliteProtocol", "DqliteRaft", "DqliteWire", "NodeProcess",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "Tests/CrashTest", swiftSettings: settings),
 
         // Tests.
         .testTarget(name: "ArchitectureTests", swiftSettings: settings),
@@ -162,7 +173,8 @@ let package = Package(
             dependencies: ["DqliteLog", "DqliteProtocol", "DqliteRaft", "DqliteWire", "log-benchmark"],
             exclude: ["Golden"], swiftSettings: settings),
         .testTarget(
-            name: "DqliteEngineTests", dependencies: ["DqliteEngine", "DqliteProtocol", "DqliteRaft", "DqliteWire"],
+            name: "DqliteEngineTests",
+            dependencies: ["CReplicaPager", "DqliteEngine", "DqliteProtocol", "DqliteRaft", "DqliteWire"],
             swiftSettings: settings),
         .testTarget(
             name: "DqliteClientTests",

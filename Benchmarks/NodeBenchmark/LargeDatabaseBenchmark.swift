@@ -1,5 +1,6 @@
 import DqliteClient
 import Foundation
+import NodeProcess
 import Logging
 
 /// A database that is larger than what a node may have of it in memory: what it takes to fill, read and reopen it.

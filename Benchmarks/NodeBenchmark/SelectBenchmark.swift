@@ -2,6 +2,7 @@ import DqliteClient
 import DqliteFraming
 import DqliteProtocol
 import Foundation
+import NodeProcess
 import Logging
 import NIOCore
 import NIOPosix

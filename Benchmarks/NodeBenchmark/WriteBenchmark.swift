@@ -1,5 +1,6 @@
 import DqliteClient
 import Foundation
+import NodeProcess
 import NIOCore
 import NIOPosix
 

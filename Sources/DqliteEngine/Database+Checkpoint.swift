@@ -21,16 +21,27 @@ extension Database {
                 state.checkpoint.wantsRebuild = true
             }
             let begins = state.checkpoint.begin(isDue: isDue, now: now)
-            if isAboveBound, state.checkpoint.isScheduled { state.checkpoint.holdsWriters = true }
+            if isAboveBound, state.checkpoint.isScheduled || self.isFarAboveBound(statistics) {
+                state.checkpoint.holdsWriters = true
+                if !state.checkpoint.isScheduled { return (false, now + Self.pause) }
+            }
             return (begins, before == nil ? state.checkpoint.idleDeadline : nil)
         }
         if begins { self.scheduleCheckpoint() }
         if let alarm { self.parts.clock.schedule(self, at: alarm) }
     }
 
+    /// Writers do not add to what cannot be copied into the file yet, for whatever reason.
+    private func isFarAboveBound(_ statistics: rp_statistics) -> Bool {
+        Int(statistics.page_buffers) * 4096 >= 2 * self.policy.hardMemoryLimit
+    }
+
+    /// Between two attempts of which the first came no further.
+    private static let pause = Duration.milliseconds(100)
+
     func checkpointAlarm(now: Instant) {
         let (begins, alarm) = self.state.withLock { state -> (Bool, Instant?) in
-            let begins = state.checkpoint.begin(isDue: false, now: now)
+            let begins = state.checkpoint.begin(isDue: state.checkpoint.holdsWriters, now: now)
             guard !begins, let deadline = state.checkpoint.idleDeadline, !state.checkpoint.isScheduled else {
                 return (begins, nil)
             }
@@ -60,15 +71,20 @@ extension Database {
             statistics = self.pager.statistics
         }
         let isAboveBound = Int(statistics.page_buffers) * 4096 > self.policy.hardMemoryLimit
-        if isAboveBound, !hasProgressed { self.giveUpOldestSnapshot(Int(statistics.page_buffers)) }
+        // Unless it is the log that keeps pages from being copied.
+        if isAboveBound, !hasProgressed,
+            self.parts.replicator.durableIndex >= self.state.withLock({ $0.appliedIndex })
+        {
+            self.giveUpOldestSnapshot(Int(statistics.page_buffers))
+        }
         let now = Instant.now
         let alarm = self.state.withLock { state -> Instant? in
             state.checkpoint.isScheduled = false
-            state.checkpoint.holdsWriters = false
+            state.checkpoint.holdsWriters = self.isFarAboveBound(statistics)
             if statistics.overlay_frames > 0 { state.checkpoint.wantsRebuild = true }
-            guard !hasProgressed else { return state.checkpoint.idleDeadline }
-            state.checkpoint.notBefore = now + .milliseconds(isAboveBound ? 10 : 100)
-            return state.checkpoint.idleDeadline.map { max($0, now + .milliseconds(100)) }
+            if !hasProgressed { state.checkpoint.notBefore = now + (isAboveBound ? Self.pause / 10 : Self.pause) }
+            if state.checkpoint.holdsWriters { return now + Self.pause }
+            return state.checkpoint.idleDeadline.map { max($0, state.checkpoint.notBefore ?? $0) }
         }
         if let alarm { self.parts.clock.schedule(self, at: alarm) }
         self.lane.wake()
@@ -122,9 +138,11 @@ extension Database {
 
     /// Ends the snapshot that has been open for longest: it keeps pages from being copied into the file.
     private func giveUpOldestSnapshot(_ pages: Int) {
+        let now = Instant.now
         let oldest = self.sessions().compactMap { session in session.snapshotStart.map { (session, $0) } }
             .min { $0.1 < $1.1 }
-        guard let (session, _) = oldest else { return }
+        // What has only just begun is not in the way.
+        guard let (session, start) = oldest, start + Self.pause <= now else { return }
         self.parts.events(.snapshotGivenUp(database: self.name, pages: pages))
         session.giveUp(because: .snapshotTooOld(self.policy.hardMemoryLimit), isAnyway: true)
     }

@@ -133,6 +133,9 @@ public final class EngineSession: Sendable {
     /// Since when the session may have had a snapshot open.
     var snapshotStart: Instant? { self.state.withLock { $0.machine.snapshotStart } }
 
+    /// See ``SessionStateMachine/cannotWait``.
+    var cannotWait: Bool { self.state.withLock { $0.machine.cannotWait } }
+
     /// When the session was used last, if nothing is asked of it now and no transaction is open.
     var idleSince: Instant? { self.state.withLock { $0.machine.idleSince } }
 }
@@ -152,7 +155,7 @@ extension EngineSession: AlarmTarget {
         register: (inout [@Sendable () -> Void]) -> Void = { _ in },
         schedule: (() -> Void)? = nil
     ) {
-        let (action, alarm) = self.state.withLock { state in
+        let (action, alarm, wakesLane) = self.state.withLock { state in
             let action = event(&state.machine)
             switch action {
             case .isClosed: break
@@ -163,9 +166,12 @@ extension EngineSession: AlarmTarget {
                 register(&state.completions)
             default: register(&state.completions)
             }
-            return (action, Self.updateAlarm(&state))
+            let isInLane = if case .none = action, state.machine.place == .lane { true } else { false }
+            return (action, Self.updateAlarm(&state), isInLane && state.machine.cannotWait)
         }
         if let alarm { self.engine.clock.schedule(self, at: alarm) }
+        // It may be in a lane that takes nothing new.
+        if wakesLane { self.database.lane.wake() }
         switch action {
         case .none, .stopRunning: break
         case .schedule: if let schedule { schedule() } else { self.schedule() }
@@ -311,7 +317,8 @@ extension EngineSession: Job {
         case .awaitsCommit(let sequence):
             let generation = self.core.generation
             let (ticket, alarm) = self.state.withLock { state in
-                (state.machine.awaitCommit(), Self.updateAlarm(&state))
+                state.commit = nil
+                return (state.machine.awaitCommit(), Self.updateAlarm(&state))
             }
             if let alarm { self.engine.clock.schedule(self, at: alarm) }
             // From here on another thread may have gone on with the session.

@@ -18,7 +18,8 @@ final class Lane: Job {
     private let pool: WorkerPool
     /// Looks after the overlay.
     ///
-    /// - Returns: Whether the overlay takes more; if not, the lane is woken when it does.
+    /// - Returns: Whether the overlay takes more transactions; if not, the lane is woken when it does. Those that have begun go
+    ///   on.
     private let betweenTransactions: @Sendable () -> Bool
 
     init(pool: WorkerPool, betweenTransactions: @escaping @Sendable () -> Bool) {
@@ -53,7 +54,9 @@ final class Lane: Job {
         var takesMore = self.betweenTransactions()
         while true {
             let (session, isDone) = self.state.withLock { state -> (EngineSession?, Bool) in
-                if takesMore, let session = state.queue.popFirst() { return (session, false) }
+                if takesMore || (state.queue.first?.cannotWait ?? false), let session = state.queue.popFirst() {
+                    return (session, false)
+                }
                 if state.isWoken {
                     state.isWoken = false
                     return (nil, false)

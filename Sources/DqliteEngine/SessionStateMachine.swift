@@ -238,6 +238,9 @@ struct SessionStateMachine<Operation: Sendable>: Sendable {
         return .schedule
     }
 
+    /// Whether the slice that is scheduled must not wait for others: it is to end, or a transaction is open.
+    var cannotWait: Bool { self.stop != nil || self.isClosing || self.transactionStart != nil }
+
     /// When it was used last, if nothing is asked of it now and no transaction is open.
     var idleSince: Instant? {
         guard case .idle = self.phase, self.transactionStart == nil else { return nil }

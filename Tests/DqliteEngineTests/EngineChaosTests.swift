@@ -22,7 +22,8 @@ struct EngineChaosTests {
         arguments: 1...6)
     func chaos(seed: UInt64) throws {
         let engine = try TestEngine {
-            $0.maximumThreads = 3
+            // Enough for what never ends by itself: whoever closes needs one too.
+            $0.maximumThreads = 9
             $0.partSize = 64
         }
         try engine.session().exec("CREATE TABLE t (a, b UNIQUE)")

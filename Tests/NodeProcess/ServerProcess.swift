@@ -1,4 +1,4 @@
-import Foundation
+public import Foundation
 
 #if canImport(Glibc)
     import Glibc
@@ -9,13 +9,15 @@ import Foundation
 #endif
 
 /// A server in a process of its own, which prints a line with `address=HOST:PORT` when it serves.
-final class ServerProcess {
+public final class ServerProcess {
     private let process = Process()
-    let port: Int
+    /// Where it serves, on 127.0.0.1.
+    public let port: Int
 
-    struct NotReady: Error { var line: String }
+    /// It ended, or printed something else.
+    public struct NotReady: Error { public var line: String }
 
-    init(_ executable: URL, _ arguments: [String]) throws {
+    public init(_ executable: URL, _ arguments: [String]) throws {
         let output = Pipe()
         self.process.executableURL = executable
         self.process.arguments = arguments
@@ -35,28 +37,32 @@ final class ServerProcess {
     }
 
     /// A node on a directory.
-    static func node(on directory: URL) throws -> ServerProcess {
+    public static func node(on directory: URL, _ arguments: [String] = []) throws -> ServerProcess {
         try ServerProcess(
             Self.binaries.appending(path: "dqlite"),
             [
                 "node", "--id", "1", "--address", "127.0.0.1:0", "--data-dir", directory.path(percentEncoded: false),
-            ])
+            ] + arguments)
     }
 
     /// Where this program and the others lie.
-    static var binaries: URL { URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent() }
+    public static var binaries: URL { URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent() }
 
-    var id: pid_t { self.process.processIdentifier }
+    /// Number of the process.
+    public var id: pid_t { self.process.processIdentifier }
 
     /// Asks it to stop, and waits until it has. Stopping again does nothing.
-    func stop() {
-        guard self.process.isRunning else { return }
-        self.process.terminate()
+    ///
+    /// - Returns: The status that it ended with.
+    @discardableResult
+    public func stop() -> Int32 {
+        if self.process.isRunning { self.process.terminate() }
         self.process.waitUntilExit()
+        return self.process.terminationStatus
     }
 
     /// Ends it at once, with nothing that it could still do.
-    func kill() {
+    public func kill() {
         _ = systemKill(self.id, SIGKILL)
         self.process.waitUntilExit()
     }
