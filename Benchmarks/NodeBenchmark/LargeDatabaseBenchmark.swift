@@ -1,7 +1,7 @@
 import DqliteClient
 import Foundation
-import NodeProcess
 import Logging
+import NodeProcess
 
 /// A database that is larger than what a node may have of it in memory: what it takes to fill, read and reopen it.
 struct LargeDatabaseBenchmark {

@@ -2,10 +2,10 @@ import DqliteClient
 import DqliteFraming
 import DqliteProtocol
 import Foundation
-import NodeProcess
 import Logging
 import NIOCore
 import NIOPosix
+import NodeProcess
 
 /// Latency and rate of point selects through a node, beside a bare NIO echo, in one run.
 enum SelectBenchmark {

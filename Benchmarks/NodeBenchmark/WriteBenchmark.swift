@@ -1,8 +1,8 @@
 import DqliteClient
 import Foundation
-import NodeProcess
 import NIOCore
 import NIOPosix
+import NodeProcess
 
 /// Rows and transactions per second through a node, beside plain SQLite in this process, on one disk in one run.
 enum WriteBenchmark {

@@ -59,10 +59,12 @@ actor Worker {
             // More than the cache holds.
             ticket.parts = 30
         case 6:
-            if let victim = self.model.tickets.filter({
-                $0.value.fate == .present && self.model.deletedBy[$0.key] == nil
-            })
-            .keys.min() {
+            // The largest, so that the database does not grow for ever.
+            if let victim = self.model.tickets
+                .filter({ $0.value.fate == .present && self.model.deletedBy[$0.key] == nil })
+                .max(by: { ($0.value.parts, $1.key) < ($1.value.parts, $0.key) })?
+                .key
+            {
                 ticket.deletes = victim
                 statements = ["DELETE FROM part WHERE ticket = \(victim)"]
             }
