@@ -1,5 +1,5 @@
 # What people do with this repository. Each target installs what it needs, or says what to install.
-.PHONY: demo test generate check-schema benchmark format lint interop fuzz
+.PHONY: demo test generate check-schema benchmark crash-test format lint interop fuzz
 
 demo:
 	@scripts/install-dependencies sqlite
@@ -23,6 +23,11 @@ check-schema:
 benchmark:
 	@scripts/install-dependencies sqlite protobuf
 	@scripts/benchmark
+
+# KILLS=200 by default.
+crash-test:
+	@scripts/install-dependencies sqlite protobuf
+	@scripts/crash-test --kills $(or $(KILLS),200)
 
 # A program of ours on Debian's go-dqlite, unmodified, against our node.
 interop:
