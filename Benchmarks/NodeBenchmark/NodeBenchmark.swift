@@ -6,7 +6,8 @@ import NIOPosix
 ///
 ///     node-benchmark [quick]                 runs everything
 ///     node-benchmark selects [quick]         point selects, beside a bare NIO echo
-///     node-benchmark writes [quick]          inserts and transactions, beside plain SQLite in this process
+///     node-benchmark writes [NUMBER] [quick] inserts and transactions, beside plain SQLite in this process; with that many
+///                                            clients, or with 1, 4, 16 and 64
 ///     node-benchmark large-database [quick]  a database of 1 GB: memory, restarts, what is written
 ///     node-benchmark clients PORT NUMBER SECONDS [dqlite | channel]
 ///                                            only inserts into a node that runs: for profilers
@@ -21,10 +22,11 @@ enum NodeBenchmark {
         switch (arguments.first, arguments.count) {
         case (nil, 0):
             try await self.selects(isQuick)
-            try await self.writes(isQuick)
+            try await self.writes(isQuick, nil)
             try await self.largeDatabase(isQuick)
         case ("selects", 1): try await self.selects(isQuick)
-        case ("writes", 1): try await self.writes(isQuick)
+        case ("writes", 1): try await self.writes(isQuick, nil)
+        case ("writes", 2): try await self.writes(isQuick, arguments[1])
         case ("large-database", 1): try await self.largeDatabase(isQuick)
         case ("clients", 4), ("clients", 5): try await self.clients(arguments)
         case ("echo-server", 1): try await EchoServer.run()
@@ -64,13 +66,12 @@ enum NodeBenchmark {
         }
     }
 
-    private static func writes(_ isQuick: Bool) async throws {
+    private static func writes(_ isQuick: Bool, _ clients: String?) async throws {
+        let numbers = clients.map { [Int($0) ?? 1] } ?? [1, 4, 16, 64]
         try await inDirectory { directory in
-            if isQuick {
-                try await WriteBenchmark.run(in: directory, rounds: 1, time: .milliseconds(100))
-            } else {
-                try await WriteBenchmark.run(in: directory, rounds: 5, time: .seconds(1))
-            }
+            try await WriteBenchmark.run(
+                in: directory, rounds: isQuick ? 1 : 5, time: .milliseconds(isQuick ? 100 : 1000),
+                numbersOfClients: numbers)
         }
     }
 

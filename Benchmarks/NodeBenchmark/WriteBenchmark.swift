@@ -39,7 +39,9 @@ enum WriteBenchmark {
             ]),
     ]
 
-    static func run(in directory: URL, rounds: Int, time: Duration) async throws {
+    static func run(
+        in directory: URL, rounds: Int, time: Duration, numbersOfClients: [Int] = [1, 4, 16, 64]
+    ) async throws {
         let node = try ServerProcess.node(on: directory.appending(path: "data"))
         defer { node.stop() }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
@@ -57,7 +59,7 @@ enum WriteBenchmark {
             say(
                 "subject                     clients      per s     p50 us     p99 us  rate / plain  "
                     + "client us  node us")
-            for clients in [1, 4, 16, 64] {
+            for clients in numbersOfClients {
                 var results = comparison.subjects.map { _ in [WriteFigures]() }
                 for _ in 0..<rounds {
                     syncs += try probe.sample(for: time / 10)

@@ -199,6 +199,7 @@ struct rp_main_file {
     bool limit_hit;
     bool waits;
     bool wait_hit;
+    uint8_t version[16]; // bytes 24 to 39 of page 1 as the connection last read it
     pthread_mutex_t reading; // held while the buffer of a frame is read: who frees buffers passes through it
     rp_main_file *next;
 };
@@ -218,6 +219,7 @@ typedef struct rp_vfs {
 
 void rp_main_file_init(rp_main_file *file, rp_view *view); // takes a reference of the view
 int rp_main_file_read(rp_main_file *file, void *bytes, int count, int64_t offset);
+void rp_main_file_note_version(rp_main_file *file, const uint8_t *page); // the connection has read page 1
 rp_main_file *rp_main_file_of(struct sqlite3 *connection); // NULL: not one of ours
 void rp_wal_file_init(rp_wal_file *file, rp_main_file *main);
 int rp_vfs_register(rp_vfs *vfs, rp_database *database, rp_view_kind kind);

@@ -7,6 +7,8 @@
 
 #include "internal.h"
 
+#define VERSION_OFFSET 24
+
 static int main_close(sqlite3_file *base) {
     rp_main_file *file = (rp_main_file *)base;
     rp_view *view = file->view;
@@ -31,11 +33,25 @@ int rp_main_file_read(rp_main_file *file, void *bytes, int count, int64_t offset
     return rc;
 }
 
+void rp_main_file_note_version(rp_main_file *file, const uint8_t *page) {
+    memcpy(file->version, page + VERSION_OFFSET, sizeof file->version);
+}
+
+// Whether its cache is still right SQLite asks twice before each transaction: the file for its version
+// (sqlite3PagerSharedLock), as a rollback journal would need it, and the WAL-index, which alone decides here. So the first
+// answer is always yes, and no system call.
+//
 // On an overlay, doom is looked at after the read: foreign entries may be copied into the file only after it is set, so
 // a page read before is one of ours.
 static int main_read(sqlite3_file *base, void *bytes, int count, sqlite3_int64 offset) {
     rp_main_file *file = (rp_main_file *)base;
-    int rc = rp_main_file_read(file, bytes, count, offset);
+    int rc = SQLITE_OK;
+    if (offset == VERSION_OFFSET && count == (int)sizeof file->version) {
+        memcpy(bytes, file->version, sizeof file->version);
+    } else {
+        rc = rp_main_file_read(file, bytes, count, offset);
+        if (rc == SQLITE_OK && offset == 0 && count == RP_PAGE_SIZE) rp_main_file_note_version(file, bytes);
+    }
     return rp_view_is_void(file->view) ? RP_NOT_LEADER : rc;
 }
 

@@ -66,6 +66,7 @@ static int wal_read(sqlite3_file *base, void *bytes, int count, sqlite3_int64 of
         } else {
             int rc = read_page(file, frame, to, part.count, part.at - WAL_FRAME_HDRSIZE);
             if (rc != SQLITE_OK) return rc;
+            if (part.count == RP_PAGE_SIZE && get4byte(frame->header) == 1) rp_main_file_note_version(file, to);
         }
         to += part.count;
         offset += part.count;

@@ -41,13 +41,15 @@ final class WorkerPool: @unchecked Sendable {
     /// - Returns: false when the job was refused, or when the pool has stopped.
     func submit(_ job: any Job, isOptional: Bool) -> Bool {
         self.condition.lock()
-        defer { self.condition.unlock() }
-        if self.isStopping { return false }
-        if self.queue.count < self.idleCount {
+        if !self.isStopping, self.queue.count < self.idleCount {
             self.queue.append(job)
+            self.condition.unlock()
+            // Who is woken finds the lock free.
             self.condition.signal()
             return true
         }
+        defer { self.condition.unlock() }
+        if self.isStopping { return false }
         if self.threadCount < self.maximumThreads {
             self.threadCount += 1
             if startThread({ self.work() }) {

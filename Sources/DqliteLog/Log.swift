@@ -228,10 +228,8 @@ public final class Log: Sendable {
     private func submit(
         _ completion: LogMachine.Completion?, _ record: (borrowing LogMachine) -> Record
     ) throws(LogError) {
-        try self.state.wait { (state) throws(LogError) -> Void? in
-            let isAccepted = try state.machine.accept(record(state.machine), completion: completion)
-            self.state.wake()
-            return isAccepted ? () : nil
+        try self.state.update { (state) throws(LogError) -> Void? in
+            try state.machine.accept(record(state.machine), completion: completion) ? () : nil
         }
     }
 

@@ -46,6 +46,21 @@ final class Monitor<State: Sendable>: @unchecked Sendable {
         }
     }
 
+    /// Tries until there is a result, as ``wait(_:)`` does, and lets the others who wait try again after each attempt. Those who
+    /// are woken find the lock free.
+    func update<Result, Failure>(_ body: (inout State) throws(Failure) -> Result?) throws(Failure) -> Result {
+        pthread_mutex_lock(self.mutex)
+        defer {
+            pthread_mutex_unlock(self.mutex)
+            self.wake()
+        }
+        while true {
+            if let result = try body(&self.state) { return result }
+            self.wake()
+            pthread_cond_wait(self.condition, self.mutex)
+        }
+    }
+
     /// Lets all who wait try again.
     func wake() { pthread_cond_broadcast(self.condition) }
 }

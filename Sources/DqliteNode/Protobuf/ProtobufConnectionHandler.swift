@@ -36,6 +36,7 @@ final class ProtobufConnectionHandler: ChannelDuplexHandler {
     private var isStarting = false
     private var readIsHeld = false
     private var needsFlush = false
+    private var isFlushScheduled = false
 
     init(node: NodeState, logger: Logger) {
         self.node = node
@@ -341,7 +342,7 @@ final class ProtobufConnectionHandler: ChannelDuplexHandler {
         }
         self.needsFlush = true
         self.startNext(in: lane)
-        self.flushIfNeeded()
+        self.flushWithTheOthers()
     }
 
     /// Runs what waits for the lane. A request that the node answers itself comes back here before this returns; a loop
@@ -373,6 +374,18 @@ final class ProtobufConnectionHandler: ChannelDuplexHandler {
         buffer.writeEnvelope(Response(requestID: requestID, body: body))
         context.write(self.wrapOutboundOut(buffer), promise: nil)
         self.needsFlush = true
+    }
+
+    /// Flushes after what the loop has been given to do already: the answers that one commit releases, or that one read asked for,
+    /// go in one system call.
+    private func flushWithTheOthers() {
+        guard self.needsFlush, !self.isFlushScheduled, let eventLoop = self.context?.eventLoop else { return }
+        self.isFlushScheduled = true
+        let bound = NIOLoopBound(self, eventLoop: eventLoop)
+        eventLoop.execute {
+            bound.value.isFlushScheduled = false
+            bound.value.flushIfNeeded()
+        }
     }
 
     private func flushIfNeeded() {
