@@ -1,4 +1,5 @@
 import DqliteRaft
+import LogSimulation
 import DqliteWire
 import Foundation
 import Testing

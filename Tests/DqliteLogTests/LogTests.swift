@@ -1,4 +1,5 @@
 import DqliteRaft
+import LogSimulation
 import Foundation
 import Synchronization
 import Testing

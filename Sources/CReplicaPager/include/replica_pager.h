@@ -47,13 +47,15 @@ struct sqlite3;
 typedef struct rp_database rp_database;
 typedef struct rp_batch rp_batch;
 
-/// The calls that change the database file. A test puts its own here, to lose, tear or fail them. Each behaves as the
-/// function of POSIX of the same name: the bytes written or 0, or -1 and `errno`.
+/// The calls that change the database file, and the one that makes its name durable: `fsync` is given the directory. A
+/// test puts its own here, to lose, tear or fail them. Each behaves as the function of POSIX of the same name: the bytes
+/// written or 0, or -1 and `errno`.
 typedef struct rp_file_calls {
     void *context;
     ssize_t (*pwrite)(void *context, int fd, const void *bytes, size_t count, off_t offset);
     int (*ftruncate)(void *context, int fd, off_t size);
     int (*fdatasync)(void *context, int fd);
+    int (*fsync)(void *context, int fd);
 } rp_file_calls;
 
 typedef struct rp_options {
