@@ -67,7 +67,7 @@ struct CrashLoad {
         if self.random.once(in: 3) {
             let isRolledBack = self.random.once(in: 4)
             return Work(
-                requests: ["BEGIN"] + all + [isRolledBack ? "ROLLBACK" : "COMMIT"], ticket: ticket,
+                requests: ["BEGIN IMMEDIATE"] + all + [isRolledBack ? "ROLLBACK" : "COMMIT"], ticket: ticket,
                 isRolledBack: isRolledBack)
         }
         return Work(requests: [Self.transaction(all)], ticket: ticket)

@@ -54,6 +54,8 @@ final class CrashTrial {
     /// The last entry of the replay.
     private var replayed = LogIndex.zero
     private var result = Result()
+    /// Whether requests may fail.
+    private var isCrashing = false
     private let somebodyEnded = DispatchSemaphore(value: 0)
 
     /// - Parameter peersCommit: Whether entries are committed before the node's own log has them, which a crash takes away.
@@ -153,6 +155,8 @@ final class CrashTrial {
     private func crash() throws {
         let replicator = self.node.replicator
         let killed = self.random.once(in: 4)
+        self.isCrashing = true
+        defer { self.isCrashing = false }
         try self.node.crash(killed: killed)
         self.committed.merge(replicator?.committed ?? [:]) { $1 }
         self.collect()
@@ -230,8 +234,8 @@ final class CrashTrial {
     }
 
     private func decide(_ client: Client, _ work: CrashLoad.Work, _ error: EngineError?) {
-        if let error, !self.node.disk.isCrashed {
-            self.result.problems.append("\(work.requests) fails: \(error)")
+        if let error, !self.isCrashing, !self.node.disk.isCrashed {
+            self.result.problems.append("\(work.requests.joined(separator: "; ")) fails: \(error)")
         }
         guard let ticket = work.ticket else { return }
         var fate = work.isRolledBack ? Fate.dropped : .acknowledged

@@ -38,10 +38,15 @@ struct CrashTrialTests {
         for seed in 1...UInt64(100) {
             let trial = CrashTrial(seed: seed, peersCommit: defect == .ignoresDurability, defect: defect)
             // What does not start any more is found as well.
-            guard let problems = try? trial.run().problems, problems.isEmpty else {
-                print("crashes: the defect \(defect) is found by seed \(seed)")
-                return
+            let problem: String?
+            do {
+                problem = try trial.run().problems.first
+            } catch {
+                problem = "\(error)"
             }
+            guard let problem else { continue }
+            print("crashes: the defect \(defect) is found by seed \(seed): \(problem)")
+            return
         }
         Issue.record("not found")
     }
