@@ -80,20 +80,27 @@ final class CrashTrial {
 
     func run() throws -> Result {
         for _ in 0..<3 + self.random.next() % 3 {
-            let steps = Int.random(in: 0...[20, 100, 400].randomElement(using: &self.random)!, using: &self.random)
-            self.node.disk.faults.stepsToCrash = steps
+            if self.random.once(in: 2) {
+                // While pages are copied into a file.
+                let writes = [4, 15, 60].randomElement(using: &self.random)!
+                self.node.files.faults.writesToCrash = Int.random(in: 0...writes, using: &self.random)
+            } else {
+                let steps = [20, 100, 400].randomElement(using: &self.random)!
+                self.node.disk.faults.stepsToCrash = Int.random(in: 0...steps, using: &self.random)
+            }
             if try self.start() {
                 self.check()
                 if self.random.once(in: 4), try self.compare() { continue }
-                try self.work(5 + Int(self.random.next() % 20))
+                try self.work(5 + Int(self.random.next() % 40))
             }
             try self.crash()
             if !self.result.problems.isEmpty { return self.result }
         }
-        self.node.disk.faults.stepsToCrash = nil
+        self.disarm()
         guard try self.start() else { throw CrashTrialError("the node does not start") }
         self.check()
         try self.work(10)
+        try self.drain()
         _ = try self.compare()
         try self.compareWithArchive()
         self.result.entries = self.replay.entries
@@ -164,6 +171,7 @@ final class CrashTrial {
             self.result.problems.append("a client is told nothing")
         }
         self.clients = []
+        self.disarm()
         self.result.crashes += 1
     }
 
@@ -196,7 +204,7 @@ final class CrashTrial {
             try self.act(client)
             if self.isSerial { try self.drain() }
         }
-        if self.node.disk.faults.stepsToCrash == nil || self.random.once(in: 2) { try self.drain() }
+        if self.random.once(in: 2) { try self.drain() }
     }
 
     /// Everybody comes to the end of what was begun.
@@ -295,8 +303,7 @@ final class CrashTrial {
     ///
     /// - Returns: Whether that was done; if not, a crash came in between.
     private func compare() throws -> Bool {
-        let steps = self.node.disk.faults.stepsToCrash
-        self.node.disk.faults.stepsToCrash = nil
+        self.disarm()
         if self.node.disk.isCrashed { return false }
         if !self.clients.allSatisfy({ $0.pending == nil }) { try self.drain() }
         let replicator = self.node.replicator
@@ -312,15 +319,22 @@ final class CrashTrial {
             self.result.problems.append("the files are not as a replay makes them: \(differences)")
         }
         self.result.comparisons += 1
-        self.node.disk.faults.stepsToCrash = steps
         return true
+    }
+
+    /// No crash is to come.
+    private func disarm() {
+        self.node.disk.faults.stepsToCrash = nil
+        self.node.files.faults.writesToCrash = nil
     }
 
     /// The log with all segments that were ever removed gives the same files.
     private func compareWithArchive() throws {
         let disk = SimulatedDisk(seed: 1)
         disk.files = self.node.disk.retired.merging(self.node.disk.files) { $1 }
-        let log = try Log(fileSystem: disk)
+        var configuration = LogConfiguration()
+        configuration.segmentSize = 4096
+        let log = try Log(fileSystem: disk, configuration: configuration)
         defer { log.close() }
         guard log.status.firstIndex == LogIndex(1) else {
             self.result.problems.append("the archived log begins at \(log.status.firstIndex)")

@@ -27,6 +27,8 @@ final class SimulatedDatabaseFiles: Sendable {
 
     /// What goes wrong, and when.
     struct Faults {
+        /// After how many writes the power fails. nil: the disk says when.
+        var writesToCrash: Int?
         /// How many further writes work. nil: all.
         var writesToFailure: Int?
         var codeOfWrites = ENOSPC
@@ -214,9 +216,11 @@ final class SimulatedDatabaseFiles: Sendable {
 
     private func write(_ descriptor: CInt, _ bytes: UnsafeRawBufferPointer, at offset: Int) -> Int {
         self.step(descriptor) { state, number in
+            if state.faults.writesToCrash == 0 { self.disk.failPower() }
+            state.faults.writesToCrash? -= 1
             if let left = state.faults.writesToFailure {
                 state.faults.writesToFailure = max(0, left - 1)
-                if left <= 0 {
+                if left == 0 {
                     errno = state.faults.codeOfWrites
                     return -1
                 }
