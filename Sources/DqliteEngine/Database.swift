@@ -256,7 +256,8 @@ final class Database: AlarmTarget {
             while self.isUnsettled, Instant.now < end { _ = self.quiet.wait(atMost: Instant.now.duration(to: end)) }
         }
         let begins = self.state.withLock { state in
-            guard state.checkpoint.oldestUnsaved != nil, !state.checkpoint.isScheduled else { return false }
+            guard state.checkpoint.oldestUnsaved != nil, !state.checkpoint.isScheduled, !state.checkpoint.isBroken
+            else { return false }
             state.checkpoint.isScheduled = true
             return true
         }

@@ -172,6 +172,7 @@ final class CrashTrial {
         }
         self.clients = []
         self.disarm()
+        self.result.problems += self.node.files.violations
         self.result.crashes += 1
     }
 
@@ -318,6 +319,7 @@ final class CrashTrial {
         if let differences = self.replay.differences(from: try self.node.files.contents()) {
             self.result.problems.append("the files are not as a replay makes them: \(differences)")
         }
+        self.result.problems += self.node.files.violations
         self.result.comparisons += 1
         return true
     }

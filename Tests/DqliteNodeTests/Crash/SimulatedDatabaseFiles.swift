@@ -57,10 +57,12 @@ final class SimulatedDatabaseFiles: Sendable {
         /// Databases of which a page was written since their newest done mark, which was at this index.
         var copying: Set<String> = []
         var done: [String: LogIndex] = [:]
+        var violations: [String] = []
     }
 
     private let disk: SimulatedDisk
     private let state: Mutex<State>
+    private let ended = DispatchSemaphore(value: 0)
 
     /// - Parameter directory: Of the files, which are none yet.
     init(on disk: SimulatedDisk, seed: UInt64, directory: String) {
@@ -87,12 +89,26 @@ final class SimulatedDatabaseFiles: Sendable {
 
     // MARK: Checkpoints
 
-    /// A done mark is durable.
+    /// A done mark is durable: so must be the file.
     func checkpointEnded(of database: String, at index: LogIndex) {
         self.state.withLock { state in
             state.copying.remove(database)
             state.done[database] = index
+            let isDurable = state.files.values.contains { $0.name == database && $0.isNamed && $0.pending.isEmpty }
+            if !isDurable { state.violations.append("\(database) is marked as done, and is not durable") }
         }
+        self.ended.signal()
+    }
+
+    /// Marks of which the files know nothing.
+    var violations: [String] { self.state.withLock { $0.violations } }
+
+    /// Waits until the file of a database has everything up to an entry.
+    func waitForCheckpoint(of database: String, at index: LogIndex) -> Bool {
+        while self.state.withLock({ $0.done[database] ?? .zero }) < index {
+            guard self.ended.wait(timeout: .now() + 30) == .success else { return false }
+        }
+        return true
     }
 
     /// Databases whose files hold pages from above their done marks, of which the log has to know: index of those marks.
