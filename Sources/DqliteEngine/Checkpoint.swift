@@ -32,9 +32,9 @@ struct CheckpointState {
     /// Whether a sync has failed: nobody knows what the file holds, and another sync would say that all is well.
     private(set) var isBroken = false
 
-    /// An entry was applied.
+    /// An entry was applied. A checkpoint may have been faster than who says so.
     mutating func applied(_ index: LogIndex, now: Instant, idleLimit: Duration) {
-        if self.oldestUnsaved == nil {
+        if self.oldestUnsaved == nil, index > self.done {
             self.oldestUnsaved = index
             self.idleDeadline = now + idleLimit
         }

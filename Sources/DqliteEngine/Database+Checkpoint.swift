@@ -9,15 +9,15 @@ extension Database {
     private var policy: EngineConfiguration { self.parts.configuration }
 
     /// An entry was applied: sees whether it is time to copy pages into the file.
-    func applied(_ index: LogIndex) {
+    ///
+    /// - Parameter alarm: When the clock is to be set to; nil: it is set.
+    func applied(alarm: Instant?) {
         let statistics = self.pager.statistics
         let now = Instant.now
         let isAboveBound = Int(statistics.page_buffers) * 4096 >= self.policy.hardMemoryLimit
         let isDue = Int(statistics.committed_frames) >= self.policy.checkpointPages || isAboveBound
-        let (begins, alarm) = self.state.withLock { state -> (Bool, Instant?) in
+        let (begins, pause) = self.state.withLock { state -> (Bool, Instant?) in
             if state.checkpoint.isBroken { return (false, nil) }
-            let before = state.checkpoint.idleDeadline
-            state.checkpoint.applied(index, now: now, idleLimit: self.policy.checkpointIdleLimit)
             if Int(statistics.overlay_frames) >= 2 * self.policy.checkpointPages {
                 state.checkpoint.wantsRebuild = true
             }
@@ -26,10 +26,11 @@ extension Database {
                 state.checkpoint.holdsWriters = true
                 if !state.checkpoint.isScheduled { return (false, now + Self.pause) }
             }
-            return (begins, before == nil ? state.checkpoint.idleDeadline : nil)
+            return (begins, nil)
         }
         if begins { self.scheduleCheckpoint() }
         if let alarm { self.parts.clock.schedule(self, at: alarm) }
+        if let pause { self.parts.clock.schedule(self, at: pause) }
     }
 
     /// Writers do not add to what cannot be copied into the file yet, for whatever reason.

@@ -42,7 +42,20 @@ final class Database: AlarmTarget {
         var gates = Gates()
         /// The newest entry that is applied, or that the file had when it was opened.
         var appliedIndex = LogIndex.zero
+        /// The newest entry that was applied since then: all before it in the log were applied, whatever database they are of.
+        var newestEntry = LogIndex.zero
         var checkpoint = CheckpointState()
+
+        /// An entry is applied. In one step: who looks at it knows that the file lacks it.
+        ///
+        /// - Returns: When the clock is to be set to, if it is not set yet.
+        mutating func applied(_ index: LogIndex, idleLimit: Duration) -> Instant? {
+            let before = self.checkpoint.idleDeadline
+            self.appliedIndex = index
+            self.newestEntry = index
+            self.checkpoint.applied(index, now: .now, idleLimit: idleLimit)
+            return before == nil ? self.checkpoint.idleDeadline : nil
+        }
     }
 
     let name: String

@@ -178,11 +178,12 @@ public final class Engine: Sendable {
         let index = self.state.withLock { state -> LogIndex in
             var needed = state.appliedIndex
             for (database, _) in state.databases.values {
-                let (unsaved, applied) = database.state.withLock { ($0.checkpoint.oldestUnsaved, $0.appliedIndex) }
+                // What a file has from an earlier run says nothing about entries of other databases before that.
+                let (unsaved, newest) = database.state.withLock { ($0.checkpoint.oldestUnsaved, $0.newestEntry) }
                 if let unsaved {
                     needed = min(needed, unsaved.previous)
                 } else {
-                    state.appliedIndex = max(state.appliedIndex, applied)
+                    state.appliedIndex = max(state.appliedIndex, newest)
                 }
             }
             return needed
