@@ -113,7 +113,6 @@ static int open_file(rp_file *file, int flags) {
         memcpy(page, rp_template_prefix, sizeof rp_template_prefix);
         rc = write_all(file, fd, page, sizeof page, 0);
         if (rc == SQLITE_OK && file->calls.fdatasync(file->calls.context, fd) != 0) rc = SQLITE_IOERR_FSYNC;
-        if (rc == SQLITE_OK) rc = sync_directory(file);
     }
     if (rc != SQLITE_OK) {
         close(fd);
@@ -127,6 +126,7 @@ int rp_file_open(rp_file *file, const char *path, const rp_file_calls *calls) {
     atomic_init(&file->fd, -1);
     const rp_file_calls system = {NULL, system_pwrite, system_ftruncate, system_fdatasync, system_fsync};
     file->calls = calls != NULL ? *calls : system;
+    file->is_named = false;
     file->path = strdup(path);
     if (file->path == NULL) return SQLITE_NOMEM;
     int rc = open_file(file, 0);
@@ -140,9 +140,17 @@ void rp_file_close(rp_file *file) {
 }
 
 int rp_file_create(rp_file *file) {
-    if (atomic_load_explicit(&file->fd, memory_order_acquire) >= 0) return SQLITE_OK;
-    int rc = open_file(file, O_CREAT);
-    return rc == SQLITE_NOTFOUND ? SQLITE_CANTOPEN : rc; // the directory is not there
+    int rc = SQLITE_OK;
+    if (atomic_load_explicit(&file->fd, memory_order_acquire) < 0) {
+        rc = open_file(file, O_CREAT);
+        if (rc == SQLITE_NOTFOUND) rc = SQLITE_CANTOPEN; // the directory is not there
+    }
+    // Also of a file that was there: whoever made it may have been killed before its name was durable.
+    if (rc == SQLITE_OK && !file->is_named) {
+        rc = sync_directory(file);
+        file->is_named = rc == SQLITE_OK;
+    }
+    return rc;
 }
 
 static ssize_t read_some(int fd, void *bytes, size_t count, off_t offset, bool waits) {

@@ -176,6 +176,7 @@ public final class Engine: Sendable {
     /// Tells the log which entries no file needs any more. A database whose file has everything needs none.
     private func releaseEntries() {
         let index = self.state.withLock { state -> LogIndex in
+            // What is learnt below counts from the next call on: meanwhile a database looked at before may get an entry.
             var needed = state.appliedIndex
             for (database, _) in state.databases.values {
                 // What a file has from an earlier run says nothing about entries of other databases before that.

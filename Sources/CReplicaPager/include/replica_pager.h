@@ -199,8 +199,8 @@ int rp_apply(
 int rp_backfill_begin(rp_database *database, uint64_t limit, uint64_t *index);
 
 /// Writes the pages and syncs the file. Holds no lock: everything else goes on. Returns SQLITE_FULL (no room; may be
-/// run again later), SQLITE_IOERR_WRITE, SQLITE_IOERR_TRUNCATE, SQLITE_CANTOPEN, SQLITE_NOMEM; SQLITE_IOERR_FSYNC,
-/// after which nobody knows what the file holds, and which must not be tried again.
+/// run again later), SQLITE_IOERR_WRITE, SQLITE_IOERR_TRUNCATE, SQLITE_CANTOPEN, SQLITE_NOMEM; SQLITE_IOERR_FSYNC
+/// and SQLITE_IOERR_DIR_FSYNC, after which nobody knows what the file holds, and which must not be tried again.
 int rp_backfill_run(rp_database *database);
 
 /// Ends what `rp_backfill_begin` began. Only if it was completed are the pages from now on read from the file.

@@ -49,13 +49,13 @@ import Testing
 
     @Test("after a failed sync of the log nothing is acknowledged and nothing is synced; reads go on")
     func failedSync() throws {
-        let (node, client) = try self.node()
+        let (node, client) = try self.node { $0.segmentSize = 256 << 10 }
         node.disk.faults.syncsToFailure = 0
         let error = try self.failure(client, "INSERT INTO t VALUES (2, NULL)")
         #expect(error.outcome == .unknown)
         #expect(error.code == FailureCode.inputOutput)
         // The node is told to stop, and which file it is.
-        #expect(node.reports.now.logFailures.contains { $0.contains("cannot sync segment-") })
+        #expect(node.reports.wait { $0.logFailures.contains { $0.contains("cannot sync segment-") } })
         #expect(error.message.contains("cannot sync segment-"))
         let syncs = node.disk.syncs
         node.disk.faults.syncsToFailure = nil
@@ -228,7 +228,9 @@ import Testing
     /// Who made the file may have been killed before its name was durable, and then the file is there.
     @Test("a file is not marked as done before its name is durable, whoever made it")
     func nameOfAFile() throws {
-        let (node, _) = try self.node(log: { $0.segmentSize = 256 << 10 }) { $0.checkpointIdleLimit = .milliseconds(20) }
+        let (node, _) = try self.node(log: { $0.segmentSize = 256 << 10 }) {
+            $0.checkpointIdleLimit = .milliseconds(20)
+        }
         node.files.faults.directorySyncsToFailure = 0
         #expect(node.reports.wait { !$0.events.isEmpty })
         let client = try self.restart(node, killed: true)
