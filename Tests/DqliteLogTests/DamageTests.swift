@@ -1,6 +1,6 @@
 import DqliteRaft
-import LogSimulation
 import DqliteWire
+import LogSimulation
 import Testing
 
 @testable import DqliteLog

@@ -1,7 +1,7 @@
 import DqliteRaft
-import LogSimulation
 import DqliteWire
 import Foundation
+import LogSimulation
 import Testing
 
 @testable import DqliteLog

@@ -1,6 +1,6 @@
 import DqliteRaft
-import LogSimulation
 import Foundation
+import LogSimulation
 import Synchronization
 import Testing
 
