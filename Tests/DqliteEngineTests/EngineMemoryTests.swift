@@ -92,6 +92,19 @@ struct EngineMemoryTests {
         _ = try TestSession.result(of: sink)
     }
 
+    /// On a full disk nothing can be written before there is room, and hence no other checkpoint come.
+    @Test("one checkpoint is enough to give up what it copied")
+    func releaseAtOnce() throws {
+        let engine = try TestEngine { $0.checkpointIdleLimit = .milliseconds(10) }
+        let session = try engine.session()
+        try session.exec("CREATE TABLE t (a)")
+        let last = LogIndex(UInt64(engine.log.now.entries.count))
+        let limit = ContinuousClock.now + .seconds(30)
+        while engine.log.now.released != last, ContinuousClock.now < limit { sched_yield() }
+        #expect(engine.log.now.checkpoints["test"]?.done == last)
+        #expect(engine.log.now.released == last)
+    }
+
     /// Otherwise a crash in the middle of the redo loses what the other database has in the log only.
     @Test("what a file has from an earlier run gives nothing up that another database is still to get from the log")
     func releaseInRedo() throws {
