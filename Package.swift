@@ -168,9 +168,14 @@ let package = Package(
             name: "GeneratorTests",
             dependencies: ["DqliteProtocol", "DqliteWire", "GoldenMessages", "ProtocolGenerator"],
             exclude: ["SchemaEvolutionProgram.txt"], swiftSettings: settings),
+        // A disk for logs that loses, tears and forgets.
+        .target(
+            name: "LogSimulation", dependencies: ["DqliteLog"], path: "Tests/LogSimulation", swiftSettings: settings),
         .testTarget(
             name: "DqliteLogTests",
-            dependencies: ["DqliteLog", "DqliteProtocol", "DqliteRaft", "DqliteWire", "log-benchmark"],
+            dependencies: [
+                "DqliteLog", "DqliteProtocol", "DqliteRaft", "DqliteWire", "LogSimulation", "log-benchmark",
+            ],
             exclude: ["Golden"], swiftSettings: settings),
         .testTarget(
             name: "DqliteEngineTests",
@@ -189,7 +194,8 @@ let package = Package(
         .testTarget(
             name: "DqliteNodeTests",
             dependencies: [
-                "DqliteClient", "DqliteEngine", "DqliteFraming", "DqliteNode", "DqliteProtocol", "DqliteWire",
+                "CReplicaPager", "DqliteClient", "DqliteEngine", "DqliteFraming", "DqliteLog", "DqliteNode",
+                "DqliteProtocol", "DqliteRaft", "DqliteWire", "LogSimulation",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),

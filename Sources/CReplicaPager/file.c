@@ -59,6 +59,11 @@ static int system_fdatasync(void *context, int fd) {
 #endif
 }
 
+static int system_fsync(void *context, int fd) {
+    (void)context;
+    return fsync(fd);
+}
+
 static int error_of(int otherwise) {
     return errno == ENOSPC || errno == EDQUOT ? SQLITE_FULL : otherwise;
 }
@@ -77,15 +82,15 @@ static int write_all(rp_file *file, int fd, const uint8_t *bytes, size_t count, 
 }
 
 // An entry of a directory is durable when the directory is synced.
-static int sync_directory(const char *path) {
-    char *directory = strdup(path);
+static int sync_directory(rp_file *file) {
+    char *directory = strdup(file->path);
     if (directory == NULL) return SQLITE_NOMEM;
     char *slash = strrchr(directory, '/');
     if (slash != NULL) slash[slash == directory ? 1 : 0] = 0;
     int fd = open(slash == NULL ? "." : directory, O_RDONLY | O_CLOEXEC);
     free(directory);
     if (fd < 0) return SQLITE_CANTOPEN;
-    int rc = fsync(fd) == 0 ? SQLITE_OK : SQLITE_IOERR_DIR_FSYNC;
+    int rc = file->calls.fsync(file->calls.context, fd) == 0 ? SQLITE_OK : SQLITE_IOERR_DIR_FSYNC;
     close(fd);
     return rc;
 }
@@ -108,7 +113,6 @@ static int open_file(rp_file *file, int flags) {
         memcpy(page, rp_template_prefix, sizeof rp_template_prefix);
         rc = write_all(file, fd, page, sizeof page, 0);
         if (rc == SQLITE_OK && file->calls.fdatasync(file->calls.context, fd) != 0) rc = SQLITE_IOERR_FSYNC;
-        if (rc == SQLITE_OK) rc = sync_directory(file->path);
     }
     if (rc != SQLITE_OK) {
         close(fd);
@@ -120,7 +124,9 @@ static int open_file(rp_file *file, int flags) {
 
 int rp_file_open(rp_file *file, const char *path, const rp_file_calls *calls) {
     atomic_init(&file->fd, -1);
-    file->calls = calls != NULL ? *calls : (rp_file_calls){NULL, system_pwrite, system_ftruncate, system_fdatasync};
+    const rp_file_calls system = {NULL, system_pwrite, system_ftruncate, system_fdatasync, system_fsync};
+    file->calls = calls != NULL ? *calls : system;
+    file->is_named = false;
     file->path = strdup(path);
     if (file->path == NULL) return SQLITE_NOMEM;
     int rc = open_file(file, 0);
@@ -134,9 +140,17 @@ void rp_file_close(rp_file *file) {
 }
 
 int rp_file_create(rp_file *file) {
-    if (atomic_load_explicit(&file->fd, memory_order_acquire) >= 0) return SQLITE_OK;
-    int rc = open_file(file, O_CREAT);
-    return rc == SQLITE_NOTFOUND ? SQLITE_CANTOPEN : rc; // the directory is not there
+    int rc = SQLITE_OK;
+    if (atomic_load_explicit(&file->fd, memory_order_acquire) < 0) {
+        rc = open_file(file, O_CREAT);
+        if (rc == SQLITE_NOTFOUND) rc = SQLITE_CANTOPEN; // the directory is not there
+    }
+    // Also of a file that was there: whoever made it may have been killed before its name was durable.
+    if (rc == SQLITE_OK && !file->is_named) {
+        rc = sync_directory(file);
+        file->is_named = rc == SQLITE_OK;
+    }
+    return rc;
 }
 
 static ssize_t read_some(int fd, void *bytes, size_t count, off_t offset, bool waits) {

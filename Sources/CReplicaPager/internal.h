@@ -176,12 +176,13 @@ typedef struct rp_file {
     char *path;
     atomic_int fd; // -1: does not exist
     rp_file_calls calls;
+    bool is_named; // its name is durable, as far as this process knows
 } rp_file;
 
 extern const uint8_t rp_template_prefix[112];
 int rp_file_open(rp_file *file, const char *path, const rp_file_calls *calls);
 void rp_file_close(rp_file *file);
-int rp_file_create(rp_file *file); // if it does not exist
+int rp_file_create(rp_file *file); // if it does not exist; makes its name durable
 int rp_file_read(rp_file *file, void *bytes, int count, int64_t offset, bool waits);
 int rp_file_size(rp_file *file, int64_t *size);
 int rp_file_write_page(rp_file *file, uint32_t pgno, const void *bytes);

@@ -29,10 +29,12 @@ struct CheckpointState {
     var wantsRebuild = false
     /// Whether writers wait, because there is too much in memory.
     var holdsWriters = false
+    /// Whether a sync has failed: nobody knows what the file holds, and another sync would say that all is well.
+    private(set) var isBroken = false
 
-    /// An entry was applied.
+    /// An entry was applied. A checkpoint may have been faster than who says so.
     mutating func applied(_ index: LogIndex, now: Instant, idleLimit: Duration) {
-        if self.oldestUnsaved == nil {
+        if self.oldestUnsaved == nil, index > self.done {
             self.oldestUnsaved = index
             self.idleDeadline = now + idleLimit
         }
@@ -46,10 +48,18 @@ struct CheckpointState {
         self.notBefore = nil
     }
 
+    /// A sync has failed: the file is left to the redo of the next start.
+    mutating func syncFailed() {
+        self.isBroken = true
+        self.idleDeadline = nil
+    }
+
     /// Whether to begin one.
     mutating func begin(isDue: Bool, now: Instant) -> Bool {
         let isLate = self.idleDeadline.map { $0 <= now } ?? false
-        guard isDue || isLate, !self.isScheduled, self.notBefore.map({ $0 <= now }) ?? true else { return false }
+        guard isDue || isLate, !self.isScheduled, !self.isBroken, self.notBefore.map({ $0 <= now }) ?? true else {
+            return false
+        }
         self.isScheduled = true
         return true
     }

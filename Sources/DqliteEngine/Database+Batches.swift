@@ -84,17 +84,17 @@ extension Database {
                 return self.parts.events(.failed(EngineError(code: UInt64(code.value), message: text)))
             }
             self.noteExistence()
-            let waiters = self.state.withLock { state in
+            let (waiters, alarm) = self.state.withLock { state in
                 state.inFlight -= 1
-                state.appliedIndex = index
+                let alarm = state.applied(index, idleLimit: self.parts.configuration.checkpointIdleLimit)
                 // Of an overlay that is gone: the sequence numbers of another one may be further.
                 state.appliedSequence = max(state.appliedSequence, batch.lastSequence)
-                return state.gates.take(through: state.appliedSequence)
+                return (state.gates.take(through: state.appliedSequence), alarm)
             }
             // The next batch is on its way before anybody is told of this one. What ends later the lane sees itself.
             if self.lane.isHalted || self.pager.uncutPages > 0 { self.lane.wake() }
             for waiter in waiters { waiter.session.commitReached(waiter.ticket, .committed) }
-            self.applied(index)
+            self.applied(alarm: alarm)
         case .failure(let failure):
             self.lose(batch, OverlayLoss(failure))
         }
@@ -155,7 +155,7 @@ extension Database {
                 code: UInt64(code.value), message: "entry \(index) cannot be applied to \(self.path): \(code.text)")
         }
         self.noteExistence()
-        self.state.withLock { $0.appliedIndex = index }
-        self.applied(index)
+        let idleLimit = self.parts.configuration.checkpointIdleLimit
+        self.applied(alarm: self.state.withLock { $0.applied(index, idleLimit: idleLimit) })
     }
 }

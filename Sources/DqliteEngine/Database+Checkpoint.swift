@@ -9,14 +9,15 @@ extension Database {
     private var policy: EngineConfiguration { self.parts.configuration }
 
     /// An entry was applied: sees whether it is time to copy pages into the file.
-    func applied(_ index: LogIndex) {
+    ///
+    /// - Parameter alarm: When the clock is to be set to; nil: it is set.
+    func applied(alarm: Instant?) {
         let statistics = self.pager.statistics
         let now = Instant.now
         let isAboveBound = Int(statistics.page_buffers) * 4096 >= self.policy.hardMemoryLimit
         let isDue = Int(statistics.committed_frames) >= self.policy.checkpointPages || isAboveBound
-        let (begins, alarm) = self.state.withLock { state -> (Bool, Instant?) in
-            let before = state.checkpoint.idleDeadline
-            state.checkpoint.applied(index, now: now, idleLimit: self.policy.checkpointIdleLimit)
+        let (begins, pause) = self.state.withLock { state -> (Bool, Instant?) in
+            if state.checkpoint.isBroken { return (false, nil) }
             if Int(statistics.overlay_frames) >= 2 * self.policy.checkpointPages {
                 state.checkpoint.wantsRebuild = true
             }
@@ -25,10 +26,11 @@ extension Database {
                 state.checkpoint.holdsWriters = true
                 if !state.checkpoint.isScheduled { return (false, now + Self.pause) }
             }
-            return (begins, before == nil ? state.checkpoint.idleDeadline : nil)
+            return (begins, nil)
         }
         if begins { self.scheduleCheckpoint() }
         if let alarm { self.parts.clock.schedule(self, at: alarm) }
+        if let pause { self.parts.clock.schedule(self, at: pause) }
     }
 
     /// Writers do not add to what cannot be copied into the file yet, for whatever reason.
@@ -80,7 +82,8 @@ extension Database {
         let now = Instant.now
         let alarm = self.state.withLock { state -> Instant? in
             state.checkpoint.isScheduled = false
-            state.checkpoint.holdsWriters = self.isFarAboveBound(statistics)
+            // Who waits to be stopped must not wait for a checkpoint.
+            state.checkpoint.holdsWriters = self.isFarAboveBound(statistics) && !state.checkpoint.isBroken
             if statistics.overlay_frames > 0 { state.checkpoint.wantsRebuild = true }
             if !hasProgressed { state.checkpoint.notBefore = now + (isAboveBound ? Self.pause / 10 : Self.pause) }
             if state.checkpoint.holdsWriters { return now + Self.pause }
@@ -108,8 +111,9 @@ extension Database {
         guard result.value == SQLITE_OK else {
             self.pager.endBackfill(isComplete: false)
             let text = "the file \(self.path) cannot be written: \(result.text)"
-            if result.value == ResultCode.syncFailed {
+            if result.isFailedSync {
                 // Nobody knows what the file holds now. The log does, and redo repairs it; but not in this process.
+                self.state.withLock { $0.checkpoint.syncFailed() }
                 self.parts.events(.failed(EngineError(code: UInt64(result.value), message: text)))
             } else {
                 self.reportCheckpoint(text)

@@ -42,7 +42,20 @@ final class Database: AlarmTarget {
         var gates = Gates()
         /// The newest entry that is applied, or that the file had when it was opened.
         var appliedIndex = LogIndex.zero
+        /// The newest entry that was applied since then: all before it in the log were applied, whatever database they are of.
+        var newestEntry = LogIndex.zero
         var checkpoint = CheckpointState()
+
+        /// An entry is applied. In one step: who looks at it knows that the file lacks it.
+        ///
+        /// - Returns: When the clock is to be set to, if it is not set yet.
+        mutating func applied(_ index: LogIndex, idleLimit: Duration) -> Instant? {
+            let before = self.checkpoint.idleDeadline
+            self.appliedIndex = index
+            self.newestEntry = index
+            self.checkpoint.applied(index, now: .now, idleLimit: idleLimit)
+            return before == nil ? self.checkpoint.idleDeadline : nil
+        }
     }
 
     let name: String
@@ -256,7 +269,8 @@ final class Database: AlarmTarget {
             while self.isUnsettled, Instant.now < end { _ = self.quiet.wait(atMost: Instant.now.duration(to: end)) }
         }
         let begins = self.state.withLock { state in
-            guard state.checkpoint.oldestUnsaved != nil, !state.checkpoint.isScheduled else { return false }
+            guard state.checkpoint.oldestUnsaved != nil, !state.checkpoint.isScheduled, !state.checkpoint.isBroken
+            else { return false }
             state.checkpoint.isScheduled = true
             return true
         }

@@ -176,14 +176,15 @@ public final class Engine: Sendable {
     /// Tells the log which entries no file needs any more. A database whose file has everything needs none.
     private func releaseEntries() {
         let index = self.state.withLock { state -> LogIndex in
+            // The newest entry that any has shows that all before it were applied, and are known to their databases; what
+            // a file has from an earlier run does not.
+            for (database, _) in state.databases.values {
+                state.appliedIndex = max(state.appliedIndex, database.state.withLock { $0.newestEntry })
+            }
             var needed = state.appliedIndex
             for (database, _) in state.databases.values {
-                let (unsaved, applied) = database.state.withLock { ($0.checkpoint.oldestUnsaved, $0.appliedIndex) }
-                if let unsaved {
-                    needed = min(needed, unsaved.previous)
-                } else {
-                    state.appliedIndex = max(state.appliedIndex, applied)
-                }
+                let unsaved = database.state.withLock { $0.checkpoint.oldestUnsaved }
+                if let unsaved { needed = min(needed, unsaved.previous) }
             }
             return needed
         }

@@ -22,8 +22,8 @@ enum SelfTest {
         defer { removeFiles() }
         // Nothing here has to last.
         let calls = rp_file_calls(
-            context: nil, pwrite: { pwrite($1, $2, $3, $4) }, ftruncate: { ftruncate($1, $2) }, fdatasync: { _, _ in 0 }
-        )
+            context: nil, pwrite: { pwrite($1, $2, $3, $4) }, ftruncate: { ftruncate($1, $2) },
+            fdatasync: { _, _ in 0 }, fsync: { _, _ in 0 })
         let leader = try Pager(path: paths[0], maximumTransactionPages: 1024, fileCalls: calls)
         defer { _ = leader.close() }
         let follower = try Pager(path: paths[1], maximumTransactionPages: 1024, fileCalls: calls)

@@ -225,8 +225,8 @@ final class Statement {
 struct ResultCode: Error, Equatable {
     let value: Int32
 
-    /// SQLITE_IOERR_FSYNC, a macro that Swift does not see.
-    static let syncFailed: Int32 = SQLITE_IOERR | (4 << 8)
+    /// Whether it is SQLITE_IOERR_FSYNC or SQLITE_IOERR_DIR_FSYNC, macros that Swift does not see.
+    var isFailedSync: Bool { self.value == SQLITE_IOERR | (4 << 8) || self.value == SQLITE_IOERR | (5 << 8) }
 
     init(_ value: Int32) { self.value = value }
 

@@ -1,6 +1,7 @@
 import CReplicaPager
 import DqliteProtocol
 import DqliteRaft
+import Foundation
 import Synchronization
 import Testing
 
@@ -89,6 +90,57 @@ struct EngineMemoryTests {
         #expect(Int(writer.session.database.pager.statistics.page_buffers) * 4096 < 4 * Self.hardLimit)
         engine.log.change { $0.durableLimit = nil }
         _ = try TestSession.result(of: sink)
+    }
+
+    /// On a full disk nothing can be written before there is room, and hence no other checkpoint come.
+    @Test("one checkpoint is enough to give up what it copied")
+    func releaseAtOnce() throws {
+        let engine = try TestEngine { $0.checkpointIdleLimit = .milliseconds(10) }
+        let session = try engine.session()
+        try session.exec("CREATE TABLE t (a)")
+        let last = LogIndex(UInt64(engine.log.now.entries.count))
+        let limit = ContinuousClock.now + .seconds(30)
+        while engine.log.now.released != last, ContinuousClock.now < limit { sched_yield() }
+        #expect(engine.log.now.checkpoints["test"]?.done == last)
+        #expect(engine.log.now.released == last)
+    }
+
+    /// Otherwise a crash in the middle of the redo loses what the other database has in the log only.
+    @Test("what a file has from an earlier run gives nothing up that another database is still to get from the log")
+    func releaseInRedo() throws {
+        let first = try TestEngine()
+        let (one, two) = (try first.session("one"), try first.session("two"))
+        try one.exec("CREATE TABLE t (a)")
+        try two.exec("CREATE TABLE t (a)")
+        for number in 0..<4 {
+            try two.exec("INSERT INTO t VALUES (\(number))")
+            try one.exec("INSERT INTO t VALUES (\(number))")
+        }
+        first.engine.close()
+        let (log, entries) = (first.log, first.log.now.entries)
+        let last = LogIndex(UInt64(entries.count))
+        // The file of one has everything; that of the other was never made.
+        log.change { state in
+            state.checkpoints = ["one": CheckpointPosition(intent: last, done: last)]
+            state.released = .zero
+        }
+        try FileManager.default.removeItem(atPath: first.directory + "/two")
+        var configuration = EngineConfiguration(directory: first.directory)
+        configuration.checkpointPages = 1
+        configuration.checkpointIdleLimit = .milliseconds(1)
+        let engine = try Engine(configuration: configuration, replicator: log, checkpoints: log.now.checkpoints)
+        for (position, entry) in entries.enumerated() {
+            let index = LogIndex(UInt64(position + 1))
+            try log.apply(entry, position, to: engine)
+            guard case .frames("two", _)? = try? entry.withUnsafeBytes(CommandView.init) else { continue }
+            let limit = ContinuousClock.now + .seconds(30)
+            while log.now.checkpoints["two"]?.done != index, ContinuousClock.now < limit { sched_yield() }
+            #expect(log.now.checkpoints["two"]?.done == index)
+            #expect(log.now.released <= index)
+        }
+        try engine.recovered()
+        engine.close()
+        #expect(log.now.released > .zero)
     }
 
     @Test("the log must reach the newest checkpoint that was begun, or nobody opens the file")

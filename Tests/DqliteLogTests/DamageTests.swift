@@ -1,5 +1,6 @@
 import DqliteRaft
 import DqliteWire
+import LogSimulation
 import Testing
 
 @testable import DqliteLog

@@ -1,6 +1,7 @@
 import DqliteRaft
 import DqliteWire
 import Foundation
+import LogSimulation
 import Testing
 
 @testable import DqliteLog

@@ -1,4 +1,5 @@
 import DqliteRaft
+import LogSimulation
 import Synchronization
 
 @testable import DqliteLog

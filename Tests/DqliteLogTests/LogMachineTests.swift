@@ -1,4 +1,5 @@
 import DqliteRaft
+import LogSimulation
 import Testing
 
 @testable import DqliteLog

@@ -1,5 +1,6 @@
 import DqliteRaft
 import Foundation
+import LogSimulation
 import Synchronization
 import Testing
 

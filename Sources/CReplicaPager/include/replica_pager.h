@@ -47,13 +47,15 @@ struct sqlite3;
 typedef struct rp_database rp_database;
 typedef struct rp_batch rp_batch;
 
-/// The calls that change the database file. A test puts its own here, to lose, tear or fail them. Each behaves as the
-/// function of POSIX of the same name: the bytes written or 0, or -1 and `errno`.
+/// The calls that change the database file, and the one that makes its name durable: `fsync` is given the directory. A
+/// test puts its own here, to lose, tear or fail them. Each behaves as the function of POSIX of the same name: the bytes
+/// written or 0, or -1 and `errno`.
 typedef struct rp_file_calls {
     void *context;
     ssize_t (*pwrite)(void *context, int fd, const void *bytes, size_t count, off_t offset);
     int (*ftruncate)(void *context, int fd, off_t size);
     int (*fdatasync)(void *context, int fd);
+    int (*fsync)(void *context, int fd);
 } rp_file_calls;
 
 typedef struct rp_options {
@@ -197,8 +199,8 @@ int rp_apply(
 int rp_backfill_begin(rp_database *database, uint64_t limit, uint64_t *index);
 
 /// Writes the pages and syncs the file. Holds no lock: everything else goes on. Returns SQLITE_FULL (no room; may be
-/// run again later), SQLITE_IOERR_WRITE, SQLITE_IOERR_TRUNCATE, SQLITE_CANTOPEN, SQLITE_NOMEM; SQLITE_IOERR_FSYNC,
-/// after which nobody knows what the file holds, and which must not be tried again.
+/// run again later), SQLITE_IOERR_WRITE, SQLITE_IOERR_TRUNCATE, SQLITE_CANTOPEN, SQLITE_NOMEM; SQLITE_IOERR_FSYNC
+/// and SQLITE_IOERR_DIR_FSYNC, after which nobody knows what the file holds, and which must not be tried again.
 int rp_backfill_run(rp_database *database);
 
 /// Ends what `rp_backfill_begin` began. Only if it was completed are the pages from now on read from the file.

@@ -363,7 +363,7 @@ static int faulty_fdatasync(void *context, int fd) {
 static void a_failed_backfill_does_no_harm(const char *directory) {
     char *path = path_in(directory, "faults", 0);
     faults f = {.writes_left = 3};
-    rp_file_calls calls = {&f, faulty_pwrite, faulty_ftruncate, faulty_fdatasync};
+    rp_file_calls calls = {&f, faulty_pwrite, faulty_ftruncate, faulty_fdatasync, faulty_fdatasync};
     rp_options options = {.file_calls = &calls};
     rp_database *database;
     OK(rp_open(path, &options, &database));

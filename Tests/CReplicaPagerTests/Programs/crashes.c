@@ -47,7 +47,7 @@ static int watched_ftruncate(void *context, int fd, off_t size) {
     return ftruncate(fd, size);
 }
 
-static int no_fdatasync(void *context, int fd) {
+static int no_sync(void *context, int fd) {
     (void)context, (void)fd;
     return 0;
 }
@@ -166,7 +166,7 @@ static bool is_same_file(const char *path, const char *other) {
 static bool one_trial(const char *directory, int control) {
     char *path = path_in(directory, "crash", 0), *broken = path_in(directory, "crash", 1);
     char *whole = path_in(directory, "crash", 2);
-    rp_file_calls calls = {NULL, watched_pwrite, watched_ftruncate, no_fdatasync};
+    rp_file_calls calls = {NULL, watched_pwrite, watched_ftruncate, no_sync, no_sync};
     rp_options options = {.file_calls = &calls};
     rp_database *database;
     sqlite3 *connection;

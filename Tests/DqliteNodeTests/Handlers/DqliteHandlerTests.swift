@@ -1,6 +1,7 @@
 import DqliteEngine
 import DqliteFraming
 import DqliteProtocol
+import LogSimulation
 import NIOCore
 import NIOEmbedded
 import Synchronization
@@ -199,7 +200,7 @@ struct DqliteHandlerTests {
     /// Random bytes are answered or end the connection; they do nothing else.
     @Test(arguments: 0..<200 as Range<UInt64>)
     func garbage(seed: UInt64) throws {
-        var random = SplitMix64(state: seed)
+        var random = SplitMix64(seed: seed)
         let test = try self.opened { $0.frameSize = 1 << 16 }
         for _ in 0..<20 where test.channel.isActive {
             var buffer = ByteBuffer()
@@ -417,18 +418,5 @@ struct DqliteHandlerTests {
         test.channel.pipeline.fireUserInboundEventTriggered(ShutdownEvent.drain)
         #expect(!test.channel.isActive)
         #expect(test.session.isClosed)
-    }
-}
-
-/// Random numbers that are the same in every run.
-struct SplitMix64: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        self.state &+= 0x9e37_79b9_7f4a_7c15
-        var z = self.state
-        z = (z ^ z >> 30) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ z >> 27) &* 0x94d0_49bb_1331_11eb
-        return z ^ z >> 31
     }
 }

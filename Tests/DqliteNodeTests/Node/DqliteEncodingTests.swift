@@ -1,6 +1,7 @@
 import DqliteFraming
 import DqliteNode
 import DqliteProtocol
+import LogSimulation
 import NIOCore
 import Testing
 
@@ -79,7 +80,7 @@ struct DqliteEncodingTests {
                 try await healthy.exec("CREATE TABLE t (x)")
                 for seed: UInt64 in 0..<30 {
                     try await node.opened { broken in
-                        var random = SplitMix64(state: seed)
+                        var random = SplitMix64(seed: seed)
                         var bytes = ByteBuffer()
                         for _ in 0..<100 { bytes.writeInteger(random.next()) }
                         try await broken.send(bytes)

@@ -84,6 +84,41 @@ struct LifecycleTests {
         }
     }
 
+    @Test func damagedLogIsNamedAndLeftAsItIs() async throws {
+        try await withTemporaryDirectoryAsync { path in
+            let directory = path + "/node"
+            try await withNode(in: directory) { node in
+                try await node.opened { connection in
+                    try await connection.exec("CREATE TABLE t (x)")
+                    try await connection.exec("INSERT INTO t VALUES (1)")
+                }
+            }
+            let segment = directory + "/log/segment-0000000000000001"
+            let file = try #require(FileHandle(forUpdatingAtPath: segment))
+            try file.seek(toOffset: 3000)
+            let byte = try #require(try file.read(upToCount: 1)?.first)
+            try file.seek(toOffset: 3000)
+            try file.write(contentsOf: Data([byte ^ 1]))
+            try file.close()
+            func contents() throws -> [String: Data] {
+                let names = try #require(FileManager.default.enumerator(atPath: directory)).compactMap { $0 as? String }
+                return Dictionary(
+                    uniqueKeysWithValues: names.map {
+                        ($0, FileManager.default.contents(atPath: "\(directory)/\($0)") ?? Data())
+                    })
+            }
+            let before = try contents()
+            for _ in 0..<2 {
+                let configuration = DqliteNodeConfiguration(
+                    address: NodeAddress(host: "127.0.0.1", port: 0), dataDirectory: directory)
+                let error = try await self.startError(configuration)
+                #expect(error.code == .engine)
+                #expect(error.message.contains("segment-0000000000000001 is damaged at byte "))
+            }
+            #expect(try contents() == before)
+        }
+    }
+
     @Test func shutdownLetsWhatRunsEnd() async throws {
         try await withNode { node in
             try await node.opened { holder in

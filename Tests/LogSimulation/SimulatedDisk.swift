@@ -1,13 +1,13 @@
-import DqliteLog
-import Synchronization
+package import DqliteLog
+internal import Synchronization
 
 /// A generator of which every run gives the same numbers.
-struct SplitMix64: RandomNumberGenerator {
-    var state: UInt64
+package struct SplitMix64: RandomNumberGenerator, Sendable {
+    private var state: UInt64
 
-    init(seed: UInt64) { self.state = seed }
+    package init(seed: UInt64) { self.state = seed }
 
-    mutating func next() -> UInt64 {
+    package mutating func next() -> UInt64 {
         self.state &+= 0x9e37_79b9_7f4a_7c15
         var z = self.state
         z = (z ^ z >> 30) &* 0xbf58_476d_1ce4_e5b9
@@ -16,12 +16,12 @@ struct SplitMix64: RandomNumberGenerator {
     }
 
     /// True once in `count` times.
-    mutating func once(in count: Int) -> Bool { Int.random(in: 0..<count, using: &self) == 0 }
+    package mutating func once(in count: Int) -> Bool { Int.random(in: 0..<count, using: &self) == 0 }
 }
 
 /// A disk that keeps what was synced, and of the rest what chance wants.
-final class SimulatedDisk: LogFileSystem {
-    static let sector = 512
+package final class SimulatedDisk: LogFileSystem {
+    package static let sector = 512
 
     fileprivate struct Node {
         /// What is on the platter.
@@ -38,17 +38,17 @@ final class SimulatedDisk: LogFileSystem {
     }
 
     /// What goes wrong, and when.
-    struct Faults {
+    package struct Faults: Sendable {
         /// After how many steps the power fails. nil: never.
-        var stepsToCrash: Int?
+        package var stepsToCrash: Int?
         /// How many bytes of files there can be.
-        var capacity = Int.max
+        package var capacity = Int.max
         /// How many further syncs of files work. nil: all.
-        var syncsToFailure: Int?
+        package var syncsToFailure: Int?
         /// How many further writes work. nil: all.
-        var writesToFailure: Int?
+        package var writesToFailure: Int?
         /// Syncs do nothing, and say that they did: a defect to be found.
-        var ignoresSyncs = false
+        package var ignoresSyncs = false
     }
 
     fileprivate struct State {
@@ -66,20 +66,20 @@ final class SimulatedDisk: LogFileSystem {
 
     private let state: Mutex<State>
 
-    init(seed: UInt64) { self.state = Mutex(State(random: SplitMix64(seed: seed))) }
+    package init(seed: UInt64) { self.state = Mutex(State(random: SplitMix64(seed: seed))) }
 
-    var faults: Faults {
+    package var faults: Faults {
         get { self.state.withLock { $0.faults } }
         set { self.state.withLock { $0.faults = newValue } }
     }
-    var isCrashed: Bool { self.state.withLock { $0.isCrashed } }
+    package var isCrashed: Bool { self.state.withLock { $0.isCrashed } }
     /// Syncs of files so far.
-    var syncs: Int { self.state.withLock { $0.syncs } }
+    package var syncs: Int { self.state.withLock { $0.syncs } }
     /// Content of the files that were retired.
-    var retired: [String: [UInt8]] { self.state.withLock { $0.retired } }
+    package var retired: [String: [UInt8]] { self.state.withLock { $0.retired } }
 
     /// The content of all files as a reader sees it.
-    var files: [String: [UInt8]] {
+    package var files: [String: [UInt8]] {
         get { self.state.withLock { state in state.names.mapValues { state.nodes[$0]!.current } } }
         set {
             self.state.withLock { state in
@@ -98,7 +98,7 @@ final class SimulatedDisk: LogFileSystem {
 
     /// The machine starts again. What was not synced is there, or not, sector by sector; after `killed`, where only the process
     /// ended, all of it is there, and still not synced.
-    func restart(killed: Bool = false) {
+    package func restart(killed: Bool = false) {
         self.state.withLock { state in
             state.isCrashed = false
             state.faults.stepsToCrash = nil
@@ -123,11 +123,37 @@ final class SimulatedDisk: LogFileSystem {
         }
     }
 
+    // MARK: Files that are not the log's
+
+    /// What becomes of a step.
+    package enum Step: Sendable {
+        case done
+        /// The power fails while it is under way: what it changes may be changed, and whoever asked is told nothing.
+        case interrupted
+        /// The power has failed.
+        case impossible
+    }
+
+    /// A step of somebody else whose files lie on the same disk: the power fails for all at once.
+    package func takeStep() -> Step {
+        self.state.withLock { state in
+            if state.isCrashed { return .impossible }
+            guard let steps = state.faults.stepsToCrash else { return .done }
+            state.faults.stepsToCrash = steps - 1
+            if steps > 0 { return .done }
+            state.isCrashed = true
+            return state.random.once(in: 2) ? .interrupted : .impossible
+        }
+    }
+
+    /// The power fails, in the middle of nothing.
+    package func failPower() { self.state.withLock { $0.isCrashed = true } }
+
     // MARK: LogFileSystem
 
-    func names() throws(LogFileError) -> [String] { self.state.withLock { $0.names.keys.sorted() } }
+    package func names() throws(LogFileError) -> [String] { self.state.withLock { $0.names.keys.sorted() } }
 
-    func create(_ name: String, size: Int) throws(LogFileError) -> any LogFile {
+    package func create(_ name: String, size: Int) throws(LogFileError) -> any LogFile {
         let node = try self.step(.create, name) { (state) throws(LogFileError) in
             let used = state.names.reduce(0) { $0 + ($1.key == name ? 0 : state.nodes[$1.value]!.current.count) }
             let number = state.nextNode
@@ -146,7 +172,7 @@ final class SimulatedDisk: LogFileSystem {
         return SimulatedFile(disk: self, node: node, name: name, size: size)
     }
 
-    func open(_ name: String) throws(LogFileError) -> any LogFile {
+    package func open(_ name: String) throws(LogFileError) -> any LogFile {
         let (node, size) = try self.step(.open, name) { (state) throws(LogFileError) in
             guard let node = state.names[name] else {
                 throw LogFileError(.open, file: name, code: 2, reason: "missing")
@@ -156,7 +182,7 @@ final class SimulatedDisk: LogFileSystem {
         return SimulatedFile(disk: self, node: node, name: name, size: size)
     }
 
-    func rename(_ name: String, to newName: String) throws(LogFileError) {
+    package func rename(_ name: String, to newName: String) throws(LogFileError) {
         try self.step(.rename, name) { (state) throws(LogFileError) in
             guard let node = state.names.removeValue(forKey: name) else {
                 throw LogFileError(.rename, file: name, code: 2, reason: "missing")
@@ -166,7 +192,7 @@ final class SimulatedDisk: LogFileSystem {
         }
     }
 
-    func remove(_ name: String) throws(LogFileError) {
+    package func remove(_ name: String) throws(LogFileError) {
         try self.step(.remove, name) { (state) throws(LogFileError) in
             guard state.names.removeValue(forKey: name) != nil else {
                 throw LogFileError(.remove, file: name, code: 2, reason: "missing")
@@ -175,12 +201,12 @@ final class SimulatedDisk: LogFileSystem {
         }
     }
 
-    func retire(_ name: String) throws(LogFileError) {
+    package func retire(_ name: String) throws(LogFileError) {
         self.state.withLock { state in state.retired[name] = state.names[name].map { state.nodes[$0]!.current } }
         try self.remove(name)
     }
 
-    func sync() throws(LogFileError) {
+    package func sync() throws(LogFileError) {
         try self.step(.sync, "the directory") { (state) throws(LogFileError) in
             state.durableNames = state.names
             state.pendingNames = []
