@@ -357,8 +357,13 @@ public final class Engine: Sendable {
             _ = pool.waitUntilStopped(atMost: max(.zero, ContinuousClock.now.duration(to: end)))
         }
         self.clock.stop()
-        // One that something still holds is left to the end of the process.
-        for database in databases { _ = database.close() }
+        // Who told of a commit may be about to let go of its batch. What something holds for longer is left to the end of
+        // the process.
+        for database in databases {
+            while !database.close(), ContinuousClock.now < end {
+                condition.withLock { _ = condition.wait(atMost: .milliseconds(1)) }
+            }
+        }
         self.state.withLock { $0.databases.removeAll() }
     }
 }

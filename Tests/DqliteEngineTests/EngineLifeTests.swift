@@ -1,6 +1,8 @@
+import Dispatch
 import DqliteEngine
 import DqliteProtocol
 import Foundation
+import Synchronization
 import Testing
 
 @Suite("Databases come and go")
@@ -144,5 +146,27 @@ struct EngineLifeTests {
             #expect(error?.code == 14)
             #expect(error?.message.contains(text) ?? false)
         }
+    }
+
+    @Test("closing waits for who is about to let go of a batch, so that the files can be opened again")
+    func batchHeldWhileClosing() throws {
+        let engine = try TestEngine()
+        let session = try engine.session()
+        try session.exec("CREATE TABLE t (a)")
+        engine.log.forgetProposals()
+        engine.log.change { $0.commitsAtOnce = false }
+        let sink = try session.startExec("INSERT INTO t VALUES (1)")
+        engine.log.awaitProposal()
+        // Each keeps its batch.
+        let completions = Mutex(engine.log.now.pending)
+        #expect(completions.withLock { $0.count } == 1)
+        engine.log.change { $0.commitsAtOnce = true }
+        engine.log.commit()
+        _ = try TestSession.result(of: sink)
+        session.close()
+        DispatchQueue.global().asyncAfter(deadline: .now() + .milliseconds(100)) { completions.withLock { $0 = [] } }
+        engine.engine.close()
+        let again = try TestEngine(after: engine)
+        #expect(try again.session().query("SELECT a FROM t").rows == [[.integer(1)]])
     }
 }
