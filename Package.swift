@@ -124,7 +124,7 @@ let package = Package(
             name: "crash-test",
             dependencies: [
                 "CSQLite", "DqliteClient", "DqliteLog", "DqliteProtocol", "DqliteRaft", "DqliteWire", "NodeProcess",
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "SeededRandom", .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
             path: "Tests/CrashTest", swiftSettings: settings),
@@ -168,18 +168,23 @@ let package = Package(
             name: "GeneratorTests",
             dependencies: ["DqliteProtocol", "DqliteWire", "GoldenMessages", "ProtocolGenerator"],
             exclude: ["SchemaEvolutionProgram.txt"], swiftSettings: settings),
+        .target(name: "SeededRandom", path: "Tests/SeededRandom", swiftSettings: settings),
         // A disk for logs that loses, tears and forgets.
         .target(
-            name: "LogSimulation", dependencies: ["DqliteLog"], path: "Tests/LogSimulation", swiftSettings: settings),
+            name: "LogSimulation", dependencies: ["DqliteLog", "SeededRandom"], path: "Tests/LogSimulation",
+            swiftSettings: settings),
         .testTarget(
             name: "DqliteLogTests",
             dependencies: [
-                "DqliteLog", "DqliteProtocol", "DqliteRaft", "DqliteWire", "LogSimulation", "log-benchmark",
+                "DqliteLog", "DqliteProtocol", "DqliteRaft", "DqliteWire", "LogSimulation", "SeededRandom",
+                "log-benchmark",
             ],
             exclude: ["Golden"], swiftSettings: settings),
         .testTarget(
             name: "DqliteEngineTests",
-            dependencies: ["CReplicaPager", "DqliteEngine", "DqliteProtocol", "DqliteRaft", "DqliteWire"],
+            dependencies: [
+                "CReplicaPager", "DqliteEngine", "DqliteProtocol", "DqliteRaft", "DqliteWire", "SeededRandom",
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "DqliteClientTests",
@@ -195,7 +200,7 @@ let package = Package(
             name: "DqliteNodeTests",
             dependencies: [
                 "CReplicaPager", "DqliteClient", "DqliteEngine", "DqliteFraming", "DqliteLog", "DqliteNode",
-                "DqliteProtocol", "DqliteRaft", "DqliteWire", "LogSimulation",
+                "DqliteProtocol", "DqliteRaft", "DqliteWire", "LogSimulation", "SeededRandom",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),

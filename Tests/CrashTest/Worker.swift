@@ -1,5 +1,6 @@
 import DqliteClient
 import Logging
+import SeededRandom
 
 /// A client that writes until its node is gone.
 actor Worker {
@@ -153,21 +154,4 @@ actor Worker {
             return error.server != nil
         }
     }
-}
-
-/// A generator of which every run gives the same numbers.
-struct SeededRandom {
-    private var state: UInt64
-
-    init(seed: UInt64) { self.state = seed &* 0x2545_f491_4f6c_dd1d }
-
-    mutating func next() -> UInt64 {
-        self.state &+= 0x9e37_79b9_7f4a_7c15
-        var z = self.state
-        z = (z ^ z >> 30) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ z >> 27) &* 0x94d0_49bb_1331_11eb
-        return z ^ z >> 31
-    }
-
-    mutating func below(_ count: Int) -> Int { Int(self.next() % UInt64(count)) }
 }

@@ -1,6 +1,7 @@
 import Dispatch
 import DqliteProtocol
 import Foundation
+import SeededRandom
 import Testing
 
 @testable import DqliteEngine

@@ -1,5 +1,6 @@
 import DqliteRaft
 import LogSimulation
+import SeededRandom
 import Testing
 
 @testable import DqliteLog
@@ -13,7 +14,7 @@ import Testing
     static func run(
         seed: UInt64, rounds: Int, ignoresSyncs: Bool = false, acknowledgesEarly: Bool = false
     ) throws -> Int {
-        var random = SplitMix64(seed: seed)
+        var random = SeededRandom(seed: seed)
         let disk = SimulatedDisk(seed: seed ^ 0xabcdef)
         var log = try Harness(
             disk: disk, configuration: Harness.small([2048, 8192, 32768].randomElement(using: &random)!))
@@ -46,7 +47,7 @@ import Testing
         return log.crashes
     }
 
-    private static func act(_ log: inout Harness, _ random: inout SplitMix64) throws {
+    private static func act(_ log: inout Harness, _ random: inout SeededRandom) throws {
         do throws(LogError) {
             let first = log.machine.map.previousIndex.rawValue
             let last = log.machine.map.lastIndex.rawValue

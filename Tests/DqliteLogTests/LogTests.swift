@@ -1,6 +1,7 @@
 import DqliteRaft
 import Foundation
 import LogSimulation
+import SeededRandom
 import Synchronization
 import Testing
 
@@ -145,7 +146,7 @@ import Testing
         }
         try Self.withDirectory { path in
             var reported: UInt64 = 0
-            var random = SplitMix64(seed: 11)
+            var random = SeededRandom(seed: 11)
             for _ in 0..<6 {
                 let process = Process()
                 process.executableURL = program

@@ -1,23 +1,6 @@
 package import DqliteLog
+internal import SeededRandom
 internal import Synchronization
-
-/// A generator of which every run gives the same numbers.
-package struct SplitMix64: RandomNumberGenerator, Sendable {
-    private var state: UInt64
-
-    package init(seed: UInt64) { self.state = seed }
-
-    package mutating func next() -> UInt64 {
-        self.state &+= 0x9e37_79b9_7f4a_7c15
-        var z = self.state
-        z = (z ^ z >> 30) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ z >> 27) &* 0x94d0_49bb_1331_11eb
-        return z ^ z >> 31
-    }
-
-    /// True once in `count` times.
-    package mutating func once(in count: Int) -> Bool { Int.random(in: 0..<count, using: &self) == 0 }
-}
 
 /// A disk that keeps what was synced, and of the rest what chance wants.
 package final class SimulatedDisk: LogFileSystem {
@@ -52,7 +35,7 @@ package final class SimulatedDisk: LogFileSystem {
     }
 
     fileprivate struct State {
-        var random: SplitMix64
+        var random: SeededRandom
         var nodes: [Int: Node] = [:]
         var nextNode = 1
         var names: [String: Int] = [:]
@@ -66,7 +49,7 @@ package final class SimulatedDisk: LogFileSystem {
 
     private let state: Mutex<State>
 
-    package init(seed: UInt64) { self.state = Mutex(State(random: SplitMix64(seed: seed))) }
+    package init(seed: UInt64) { self.state = Mutex(State(random: SeededRandom(seed: seed))) }
 
     package var faults: Faults {
         get { self.state.withLock { $0.faults } }

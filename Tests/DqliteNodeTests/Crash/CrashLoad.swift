@@ -1,5 +1,6 @@
 import DqliteProtocol
 import LogSimulation
+import SeededRandom
 
 /// What clients of a crash trial do: transactions that each leave a row in a ledger, and as many rows elsewhere as it says.
 struct CrashLoad {
@@ -11,10 +12,10 @@ struct CrashLoad {
         var isRolledBack = false
     }
 
-    private var random: SplitMix64
+    private var random: SeededRandom
     private var lastTicket: Int64 = 0
 
-    init(seed: UInt64) { self.random = SplitMix64(seed: seed) }
+    init(seed: UInt64) { self.random = SeededRandom(seed: seed) }
 
     /// Tickets, how many rows they should have, and how many they have.
     static let ledger =

@@ -4,6 +4,7 @@ import DqliteProtocol
 import DqliteRaft
 import Foundation
 import LogSimulation
+import SeededRandom
 
 @testable import DqliteEngine
 @testable import DqliteNode
@@ -42,7 +43,7 @@ final class CrashTrial {
 
     static let databases = ["one.db", "two.db"]
 
-    private var random: SplitMix64
+    private var random: SeededRandom
     private let node: SimulatedNode
     private var load: CrashLoad
     private var clients: [Client] = []
@@ -60,7 +61,7 @@ final class CrashTrial {
 
     /// - Parameter peersCommit: Whether entries are committed before the node's own log has them, which a crash takes away.
     init(seed: UInt64, peersCommit: Bool = false, defect: CrashDefect? = nil) {
-        self.random = SplitMix64(seed: seed)
+        self.random = SeededRandom(seed: seed)
         self.load = CrashLoad(seed: seed &* 7)
         self.isSerial = self.random.once(in: 2)
         self.peersCommit = peersCommit

@@ -24,7 +24,7 @@ struct CrashTrialTests {
         }
         // Trials in which nothing happens find nothing.
         if Self.trials >= 20 {
-            #expect(total.fates.count == 3)
+            #expect(total.fates[.acknowledged, default: 0] > 0 && total.fates.count >= 2)
             #expect(total.crashesOfStarts > 0 && total.segmentsRetired > 0)
             #expect(total.files.kept > 0 && total.files.lost > 0 && total.files.torn > 0)
         }

@@ -2,6 +2,7 @@ import CReplicaPager
 import DqliteRaft
 import Foundation
 import LogSimulation
+import SeededRandom
 import Synchronization
 
 @testable import DqliteEngine
@@ -48,7 +49,7 @@ final class SimulatedDatabaseFiles: Sendable {
     }
 
     private struct State {
-        var random: SplitMix64
+        var random: SeededRandom
         var directory: String
         /// By the numbers of their inodes.
         var files: [UInt64: File] = [:]
@@ -67,7 +68,7 @@ final class SimulatedDatabaseFiles: Sendable {
     /// - Parameter directory: Of the files, which are none yet.
     init(on disk: SimulatedDisk, seed: UInt64, directory: String) {
         self.disk = disk
-        self.state = Mutex(State(random: SplitMix64(seed: seed), directory: directory))
+        self.state = Mutex(State(random: SeededRandom(seed: seed), directory: directory))
     }
 
     var directory: String { self.state.withLock { $0.directory } }
@@ -140,7 +141,7 @@ final class SimulatedDatabaseFiles: Sendable {
         }
     }
 
-    private static func image(of file: File, _ random: inout SplitMix64, _ counts: inout Counts) -> [UInt8] {
+    private static func image(of file: File, _ random: inout SeededRandom, _ counts: inout Counts) -> [UInt8] {
         var image = file.durable
         // All, nothing, or something in between.
         let share = Int.random(in: 0...6, using: &random)

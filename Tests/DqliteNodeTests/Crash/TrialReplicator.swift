@@ -3,6 +3,7 @@ import DqliteEngine
 import DqliteLog
 import DqliteRaft
 import LogSimulation
+import SeededRandom
 import Synchronization
 
 @testable import DqliteNode
@@ -28,7 +29,7 @@ final class TrialReplicator: Replicator {
         var held: [Entry] = []
         var lastIndex = LogIndex.zero
         var term: Term?
-        var random: SplitMix64
+        var random: SeededRandom
     }
 
     private let local: LocalReplicator
@@ -45,7 +46,7 @@ final class TrialReplicator: Replicator {
         self.files = files
         self.peersCommit = peersCommit
         self.defect = defect
-        self.state = Mutex(State(random: SplitMix64(seed: seed)))
+        self.state = Mutex(State(random: SeededRandom(seed: seed)))
     }
 
     /// Applies what files lack, and leads.

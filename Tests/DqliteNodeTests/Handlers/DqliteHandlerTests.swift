@@ -4,6 +4,7 @@ import DqliteProtocol
 import LogSimulation
 import NIOCore
 import NIOEmbedded
+import SeededRandom
 import Synchronization
 import Testing
 
@@ -200,7 +201,7 @@ struct DqliteHandlerTests {
     /// Random bytes are answered or end the connection; they do nothing else.
     @Test(arguments: 0..<200 as Range<UInt64>)
     func garbage(seed: UInt64) throws {
-        var random = SplitMix64(seed: seed)
+        var random = SeededRandom(seed: seed)
         let test = try self.opened { $0.frameSize = 1 << 16 }
         for _ in 0..<20 where test.channel.isActive {
             var buffer = ByteBuffer()

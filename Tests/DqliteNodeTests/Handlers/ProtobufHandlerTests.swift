@@ -5,6 +5,7 @@ import DqliteWire
 import LogSimulation
 import NIOCore
 import NIOEmbedded
+import SeededRandom
 import Synchronization
 import Testing
 
@@ -136,7 +137,7 @@ struct ProtobufHandlerTests {
 
     @Test(arguments: 0..<200 as Range<UInt64>)
     func garbage(seed: UInt64) throws {
-        var random = SplitMix64(seed: seed)
+        var random = SeededRandom(seed: seed)
         let test = try self.opened { $0.frameSize = 1 << 16 }
         for _ in 0..<20 where test.channel.isActive {
             var bytes = self.query(UInt64(random.next() % 5), session: random.next() % 3).protobufBytes()

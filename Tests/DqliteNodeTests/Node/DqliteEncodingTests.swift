@@ -3,6 +3,7 @@ import DqliteNode
 import DqliteProtocol
 import LogSimulation
 import NIOCore
+import SeededRandom
 import Testing
 
 /// A whole node over sockets, in the dqlite encoding.
@@ -80,7 +81,7 @@ struct DqliteEncodingTests {
                 try await healthy.exec("CREATE TABLE t (x)")
                 for seed: UInt64 in 0..<30 {
                     try await node.opened { broken in
-                        var random = SplitMix64(seed: seed)
+                        var random = SeededRandom(seed: seed)
                         var bytes = ByteBuffer()
                         for _ in 0..<100 { bytes.writeInteger(random.next()) }
                         try await broken.send(bytes)

@@ -29,7 +29,7 @@
 ///
 /// A message that occurs twice, also as the body of an envelope, is merged, as everywhere in protobuf.
 ///
-/// Exactly-once writes are reserved. A client registers a session for them (request field 276), renews it before it expires (277),
+/// Exactly-once writes are reserved. A client registers a session for them (request field 278), renews it before it expires (277),
 /// and says in `exactly_once_acknowledged` which results the node may forget. A node that has no such sessions answers Failure
 /// with the outcome "not committed", and nothing was run. A node that has them, but does not know this one, or no longer, answers
 /// Failure with the outcome "unknown": it may have run the write before it forgot the session. The numbers 276 to 299 of Request
