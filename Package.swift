@@ -124,7 +124,7 @@ let package = Package(
             name: "crash-test",
             dependencies: [
                 "CSQLite", "DqliteClient", "DqliteLog", "DqliteProtocol", "DqliteRaft", "DqliteWire", "NodeProcess",
-                "SeededRandom", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "TestSupport", .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
             path: "Tests/CrashTest", swiftSettings: settings),
@@ -168,22 +168,22 @@ let package = Package(
             name: "GeneratorTests",
             dependencies: ["DqliteProtocol", "DqliteWire", "GoldenMessages", "ProtocolGenerator"],
             exclude: ["SchemaEvolutionProgram.txt"], swiftSettings: settings),
-        .target(name: "SeededRandom", path: "Tests/SeededRandom", swiftSettings: settings),
+        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
         // A disk for logs that loses, tears and forgets.
         .target(
-            name: "LogSimulation", dependencies: ["DqliteLog", "SeededRandom"], path: "Tests/LogSimulation",
+            name: "LogSimulation", dependencies: ["DqliteLog", "TestSupport"], path: "Tests/LogSimulation",
             swiftSettings: settings),
         .testTarget(
             name: "DqliteLogTests",
             dependencies: [
-                "DqliteLog", "DqliteProtocol", "DqliteRaft", "DqliteWire", "LogSimulation", "SeededRandom",
+                "DqliteLog", "DqliteProtocol", "DqliteRaft", "DqliteWire", "LogSimulation", "TestSupport",
                 "log-benchmark",
             ],
             exclude: ["Golden"], swiftSettings: settings),
         .testTarget(
             name: "DqliteEngineTests",
             dependencies: [
-                "CReplicaPager", "DqliteEngine", "DqliteProtocol", "DqliteRaft", "DqliteWire", "SeededRandom",
+                "CReplicaPager", "DqliteEngine", "DqliteProtocol", "DqliteRaft", "DqliteWire", "TestSupport",
             ],
             swiftSettings: settings),
         .testTarget(
@@ -200,7 +200,7 @@ let package = Package(
             name: "DqliteNodeTests",
             dependencies: [
                 "CReplicaPager", "DqliteClient", "DqliteEngine", "DqliteFraming", "DqliteLog", "DqliteNode",
-                "DqliteProtocol", "DqliteRaft", "DqliteWire", "LogSimulation", "SeededRandom",
+                "DqliteProtocol", "DqliteRaft", "DqliteWire", "LogSimulation", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),

@@ -170,6 +170,13 @@ uint32_t rp_uncut_pages(rp_database *database) {
     return count;
 }
 
+bool rp_has_overlay(rp_database *database) {
+    pthread_mutex_lock(&database->overlay_mutex);
+    bool has_overlay = database->overlay != NULL;
+    pthread_mutex_unlock(&database->overlay_mutex);
+    return has_overlay;
+}
+
 uint32_t rp_batch_count(const rp_batch *batch) { return batch->count; }
 uint32_t rp_batch_commit_size(const rp_batch *batch) { return batch->nPage; }
 uint64_t rp_batch_last_sequence(const rp_batch *batch) { return batch->last_sequence; }

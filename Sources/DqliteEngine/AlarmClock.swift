@@ -32,6 +32,9 @@ final class AlarmClock: @unchecked Sendable {
         startThread { self.work() }
     }
 
+    /// Calls that are still to come.
+    var count: Int { self.condition.withLock { self.heap.count } }
+
     func stop() {
         self.condition.withLock {
             self.isStopping = true

@@ -43,8 +43,10 @@ final class Authorizer {
     var deniesChanges = false
     /// Whether something was refused because of that.
     var hasDeniedChange = false
-    /// Whether, on the committed view, a PRAGMA was refused that only the session's own connection can answer.
-    var hasMetOverlayPragma = false
+    /// Whether a statement is compiled for the first time. SQLite compiles it anew, while it runs, when the schema has changed.
+    var isCompiling = false
+    /// Whether, on the committed view, something was refused that only the session's own connection can answer.
+    var needsOverlay = false
 
     init(isStateless: Bool, isReadOnly: Bool, maximumCacheSize: Int, view: Connection.View) {
         self.view = view
@@ -144,6 +146,8 @@ final class Authorizer {
         guard let name else { return true }
         if Self.ownFunctions.contains(where: { sqlite3_stricmp(name, $0) == 0 }) {
             self.findings.needsConnection = true
+            // A view may have come to call it since the statement was compiled.
+            if self.view == .committed, !self.isCompiling { return self.isForOverlay() }
         }
         guard let (refused, reason) = Self.functions.first(where: { sqlite3_stricmp(name, $0.name) == 0 })
         else { return true }
@@ -221,7 +225,7 @@ final class Authorizer {
     }
 
     private func isForOverlay() -> Bool {
-        self.hasMetOverlayPragma = true
-        return self.refuse("this PRAGMA is one of the session's own connection")
+        self.needsOverlay = true
+        return self.refuse("this is answered by the session's own connection")
     }
 }

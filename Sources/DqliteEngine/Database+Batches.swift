@@ -11,8 +11,15 @@ extension Database {
     ///
     /// - Returns: Whether the overlay takes more transactions now. If not, the lane is woken later.
     func lookAfterOverlay() -> Bool {
-        while let (batch, term, previous) = self.nextBatch() { self.offer(batch, in: term, after: previous) }
-        if self.state.withLock({ $0.checkpoint.wantsRebuild && $0.hasOverlay }) {
+        while let cut = self.nextBatch() { self.offer(cut) }
+        let (generation, hasOverlay, wantsRebuild) = self.state.withLock {
+            ($0.generation, $0.hasOverlay, $0.checkpoint.wantsRebuild)
+        }
+        if hasOverlay, !self.pager.hasOverlay {
+            let loss = OverlayLoss.noSpace("there is no memory for what was written to \(self.name)")
+            self.doomOverlay(loss, generation: generation)
+            self.parts.events(.overlayLost(database: self.name, reason: loss.text))
+        } else if hasOverlay, wantsRebuild {
             // Somebody reads an older snapshot of the overlay: later.
             if self.pager.rebuildOverlay().value != SQLITE_BUSY {
                 self.state.withLock { $0.checkpoint.wantsRebuild = false }
@@ -25,8 +32,18 @@ extension Database {
         return !isBusy || self.pager.uncutPages < self.parts.configuration.maximumTransactionSize / 4096
     }
 
+    /// A batch, and what it was cut from.
+    private struct Cut {
+        var batch: Batch
+        /// In which this node led then.
+        var term: Term
+        var generation: UInt64
+        /// The newest transaction that was offered before.
+        var previous: UInt64
+    }
+
     /// Cuts a batch, if one may be on its way now.
-    private func nextBatch() -> (Batch, Term, previous: UInt64)? {
+    private func nextBatch() -> Cut? {
         self.state.withLock { state in
             guard state.hasOverlay, let term = state.term, state.inFlight < self.parts.configuration.batchesInFlight,
                 let batch = state.held.take() ?? self.pager.cut()
@@ -34,11 +51,12 @@ extension Database {
             let previous = state.proposedSequence
             state.inFlight += 1
             state.proposedSequence = batch.lastSequence
-            return (batch, term, previous)
+            return Cut(batch: batch, term: term, generation: state.generation, previous: previous)
         }
     }
 
-    private func offer(_ batch: Batch, in term: Term, after previous: UInt64) {
+    private func offer(_ cut: Cut) {
+        let (batch, term) = (cut.batch, cut.term)
         guard let command = try? FramesCommand.bytes(of: batch, in: self.name) else {
             preconditionFailure("the name of a database is a text without NUL, and its page size is constant")
         }
@@ -47,40 +65,42 @@ extension Database {
             guard batch.term == term.rawValue || self.parts.configuration.defects.contains(.ignoresTerm) else {
                 throw .notLeader
             }
-            try self.parts.replicator.propose(command, term: term) { self.completed(batch, $0) }
+            try self.parts.replicator.propose(command, term: term) { self.completed(cut, $0) }
         } catch {
-            self.refused(batch, because: error, after: previous)
+            self.refused(cut, because: error)
         }
     }
 
     /// A batch was not accepted, and never will be committed, unless it may be offered again.
-    private func refused(_ batch: Batch, because refusal: ProposalRefusal, after previous: UInt64) {
+    private func refused(_ cut: Cut, because refusal: ProposalRefusal) {
         let loss = OverlayLoss(refusal)
         let dropped = self.state.withLock { state -> [Gates.Waiter]? in
-            state.proposedSequence = previous
+            state.proposedSequence = cut.previous
             state.inFlight -= 1
-            if refusal == .queueFull, state.hasOverlay, state.term?.rawValue == batch.term {
-                state.held = batch
+            if refusal == .queueFull, state.hasOverlay, state.term?.rawValue == cut.batch.term {
+                state.held = cut.batch
                 return nil
             }
             // At once: while this batch counted as on its way no other overlay could begin.
-            return state.gates.take(above: previous)
+            return state.gates.take(above: cut.previous)
         }
-        guard let dropped else { return self.parts.clock.schedule(self, at: .now + .milliseconds(2)) }
+        guard let dropped else { return self.callAgain(at: .now + .milliseconds(2)) }
         // Batches go in the order of their cuts, without a gap: nothing of this overlay can follow.
-        self.doomOverlay(loss, endsTerm: refusal == .notLeader)
+        self.doomOverlay(
+            loss, generation: cut.generation, endingTerm: refusal == .notLeader ? Term(cut.batch.term) : nil)
         for waiter in dropped { waiter.session.commitReached(waiter.ticket, .dropped(loss)) }
         self.parts.events(.overlayLost(database: self.name, reason: loss.text))
     }
 
     /// A batch is committed, and everything before it was applied; or nobody here will know.
-    private func completed(_ batch: Batch, _ result: Result<LogIndex, ReplicationFailure>) {
+    private func completed(_ cut: Cut, _ result: Result<LogIndex, ReplicationFailure>) {
+        let batch = cut.batch
         switch result {
         case .success(let index):
             let code = self.pager.apply(batch, at: index.rawValue)
             guard code.value == SQLITE_OK else {
                 let text = "entry \(index) could not be applied to \(self.path): \(code.text)"
-                self.lose(batch, .failed(text))
+                self.lose(cut, .failed(text))
                 return self.parts.events(.failed(EngineError(code: UInt64(code.value), message: text)))
             }
             self.noteExistence()
@@ -96,17 +116,17 @@ extension Database {
             for waiter in waiters { waiter.session.commitReached(waiter.ticket, .committed) }
             self.applied(alarm: alarm)
         case .failure(let failure):
-            self.lose(batch, OverlayLoss(failure))
+            self.lose(cut, OverlayLoss(failure))
         }
         self.quiet.withLock { self.quiet.broadcast() }
     }
 
     /// Nobody here will know what becomes of a batch.
-    private func lose(_ batch: Batch, _ loss: OverlayLoss) {
-        self.doomOverlay(loss, endsTerm: true)
+    private func lose(_ cut: Cut, _ loss: OverlayLoss) {
+        self.doomOverlay(loss, generation: cut.generation, endingTerm: Term(cut.batch.term))
         let waiters = self.state.withLock { state in
             state.inFlight -= 1
-            return state.gates.take(through: batch.lastSequence)
+            return state.gates.take(through: cut.batch.lastSequence)
         }
         for waiter in waiters { waiter.session.commitReached(waiter.ticket, .unknown(loss)) }
         self.lane.wake()
@@ -136,6 +156,17 @@ extension Database {
             }
             state.gates.insert(Gates.Waiter(sequence: sequence, session: session, ticket: ticket))
             return nil
+        }
+    }
+
+    /// What became of a transaction of an overlay, as far as it is known now.
+    func outcome(of sequence: UInt64, in generation: UInt64) -> WriteOutcome {
+        self.state.withLock { state in
+            guard state.generation == generation || (!state.hasOverlay && state.generation == generation + 1) else {
+                return .unknown
+            }
+            if sequence <= state.appliedSequence { return .committed }
+            return sequence > state.proposedSequence && !state.hasOverlay ? .notCommitted : .unknown
         }
     }
 

@@ -15,7 +15,9 @@ extension Database {
         let statistics = self.pager.statistics
         let now = Instant.now
         let isAboveBound = Int(statistics.page_buffers) * 4096 >= self.policy.hardMemoryLimit
-        let isDue = Int(statistics.committed_frames) >= self.policy.checkpointPages || isAboveBound
+        // Those that a reader keeps in memory although the file has them count no more.
+        let frames = Int(statistics.committed_frames) - Int(statistics.backfilled_frames)
+        let isDue = frames >= self.policy.checkpointPages || isAboveBound
         let (begins, pause) = self.state.withLock { state -> (Bool, Instant?) in
             if state.checkpoint.isBroken { return (false, nil) }
             if Int(statistics.overlay_frames) >= 2 * self.policy.checkpointPages {
@@ -29,8 +31,7 @@ extension Database {
             return (begins, nil)
         }
         if begins { self.scheduleCheckpoint() }
-        if let alarm { self.parts.clock.schedule(self, at: alarm) }
-        if let pause { self.parts.clock.schedule(self, at: pause) }
+        if let next = [alarm, pause].compactMap({ $0 }).min() { self.callAgain(at: next) }
     }
 
     /// Writers do not add to what cannot be copied into the file yet, for whatever reason.
@@ -50,7 +51,7 @@ extension Database {
             return (begins, max(deadline, state.checkpoint.notBefore ?? deadline))
         }
         if begins { self.scheduleCheckpoint() }
-        if let alarm { self.parts.clock.schedule(self, at: alarm) }
+        if let alarm { self.callAgain(at: alarm) }
     }
 
     private func scheduleCheckpoint() {
@@ -89,7 +90,7 @@ extension Database {
             if state.checkpoint.holdsWriters { return now + Self.pause }
             return state.checkpoint.idleDeadline.map { max($0, state.checkpoint.notBefore ?? $0) }
         }
-        if let alarm { self.parts.clock.schedule(self, at: alarm) }
+        if let alarm { self.callAgain(at: alarm) }
         self.lane.wake()
         self.quiet.withLock { self.quiet.broadcast() }
     }

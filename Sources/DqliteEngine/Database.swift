@@ -24,6 +24,7 @@ final class Database: AlarmTarget {
         var waiting: [UInt64: EngineSession] = [:]
         /// Who has the turn.
         var writer: EngineSession?
+        /// When the clock calls next, for whatever the database waits for.
         var alarm: Instant?
         /// Sessions with a connection on the overlay, and when each was last used.
         var overlaySessions: [UInt64: EngineSession] = [:]
@@ -126,19 +127,12 @@ final class Database: AlarmTarget {
     func requestTurn(for session: EngineSession) -> WriterQueue.Answer {
         let now = Instant.now
         let timeout = self.parts.configuration.writeTimeout
-        let (answer, alarm) = self.state.withLock { state -> (WriterQueue.Answer, Instant?) in
+        let answer = self.state.withLock { state in
             let answer = state.queue.request(session.number, now: now, timeout: timeout)
-            guard case .waits = answer else {
-                state.writer = session
-                return (answer, nil)
-            }
-            state.waiting[session.number] = session
-            let deadline = now + timeout
-            if let alarm = state.alarm, alarm <= deadline { return (answer, nil) }
-            state.alarm = deadline
-            return (answer, deadline)
+            if case .waits = answer { state.waiting[session.number] = session } else { state.writer = session }
+            return answer
         }
-        if let alarm { self.parts.clock.schedule(self, at: alarm) }
+        if case .waits = answer { self.callAgain(at: now + timeout) }
         return answer
     }
 
@@ -161,20 +155,30 @@ final class Database: AlarmTarget {
 
     func alarm(now: Instant) {
         var expired: [(EngineSession, WriterQueue.Expiry)] = []
-        let alarm = self.state.withLock { state -> Instant? in
+        let deadline = self.state.withLock { state -> Instant? in
+            if let alarm = state.alarm, alarm <= now { state.alarm = nil }
             for expiry in state.queue.expire(now: now) {
                 if let session = state.waiting.removeValue(forKey: expiry.waiter.owner) {
                     expired.append((session, expiry))
                 }
             }
-            state.alarm = state.queue.nextDeadline
-            return state.alarm
+            return state.queue.nextDeadline
         }
-        if let alarm { self.parts.clock.schedule(self, at: alarm) }
+        if let deadline { self.callAgain(at: deadline) }
         for (session, expiry) in expired { session.turnExpired(expiry) }
         self.checkpointAlarm(now: now)
         // Batches that could not be offered are offered again.
         if self.state.withLock({ $0.held != nil }) { self.lane.wake() }
+    }
+
+    /// Has the clock call at `instant`, unless it does so before: then that call asks for the next.
+    func callAgain(at instant: Instant) {
+        let isNext = self.state.withLock { state in
+            if let alarm = state.alarm, alarm <= instant { return false }
+            state.alarm = instant
+            return true
+        }
+        if isNext { self.parts.clock.schedule(self, at: instant) }
     }
 
     // MARK: The overlay
@@ -225,11 +229,16 @@ final class Database: AlarmTarget {
 
     /// Throws the overlay away: what was not proposed is dropped, who is in a transaction loses it.
     ///
-    /// - Parameter endsTerm: Whether this node leads no more.
-    func doomOverlay(_ loss: OverlayLoss, endsTerm: Bool) {
+    /// - Parameters:
+    ///   - generation: Only if it is still this one.
+    ///   - term: The one in which this node leads no more; a later one is not touched.
+    func doomOverlay(_ loss: OverlayLoss, generation: UInt64? = nil, endingTerm term: Term? = nil) {
         let (dropped, sessions) = self.overlayLock.withLock { _ -> ([Gates.Waiter], [EngineSession]) in
-            if endsTerm { self.state.withLock { $0.term = nil } }
-            guard self.state.withLock({ $0.hasOverlay }) else { return ([], []) }
+            let isThere = self.state.withLock { state in
+                if let term, state.term == term { state.term = nil }
+                return state.hasOverlay && state.generation == generation ?? state.generation
+            }
+            guard isThere else { return ([], []) }
             self.loss.withLock { $0 = loss }
             self.pager.doomOverlay()
             return self.state.withLock { state in
@@ -275,19 +284,25 @@ final class Database: AlarmTarget {
             return true
         }
         if begins { self.checkpoint() }
-        self.doomOverlay(.leadershipLost, endsTerm: true)
+        self.stepDown()
     }
 
-    private var isUnsettled: Bool {
+    /// This node leads no more.
+    func stepDown() {
+        self.doomOverlay(.leadershipLost, endingTerm: self.state.withLock { $0.term })
+    }
+
+    /// Whether something that was written is not decided yet, or a checkpoint is under way.
+    var isUnsettled: Bool {
         let (hasOverlay, isBusy) = self.state.withLock {
             ($0.hasOverlay, $0.inFlight > 0 || $0.held != nil || $0.checkpoint.isScheduled)
         }
         return isBusy || (hasOverlay && self.pager.uncutPages > 0)
     }
 
-    /// Closes the file, if nothing has it open.
+    /// Closes the file, if nothing has it open. If something has, the database goes on as it was.
     func close() -> Bool {
-        self.doomOverlay(.leadershipLost, endsTerm: true)
+        self.doomOverlay(.leadershipLost)
         return self.pager.close()
     }
 }

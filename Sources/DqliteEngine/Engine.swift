@@ -170,7 +170,7 @@ public final class Engine: Sendable {
             state.term = nil
             return state.databases.values.map(\.database)
         }
-        for database in databases { database.doomOverlay(.leadershipLost, endsTerm: true) }
+        for database in databases { database.stepDown() }
     }
 
     /// Tells the log which entries no file needs any more. A database whose file has everything needs none.
@@ -281,7 +281,9 @@ public final class Engine: Sendable {
 
     /// A database that does not exist and that no session has open is not kept.
     private static func forgetUnused(_ key: [UInt8], _ state: inout State) {
-        guard let entry = state.databases[key], entry.sessions == 0, !entry.database.exists, entry.database.close()
+        guard let entry = state.databases[key], entry.sessions == 0, !entry.database.exists,
+            // What its creator wrote before it went away may still be committed.
+            !entry.database.isUnsettled, !entry.database.exists, entry.database.close()
         else { return }
         state.databases[key] = nil
     }

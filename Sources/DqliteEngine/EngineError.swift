@@ -69,6 +69,15 @@ extension EngineError {
 
 extension StopReason {
     /// Whether an open transaction is rolled back with it.
+    /// Whether an operation that only waits for its commit ends for it. What is done is not interrupted; and what became of
+    /// the overlay is told by the commit itself.
+    var endsWaitForCommit: Bool {
+        switch self {
+        case .interrupted, .overlayLost, .snapshotTooOld, .transactionTooLong: false
+        default: true
+        }
+    }
+
     var endsTransaction: Bool {
         switch self {
         case .transactionTooLong, .transactionIdle, .closing, .overlayLost, .snapshotTooOld: true

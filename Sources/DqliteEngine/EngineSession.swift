@@ -218,9 +218,10 @@ extension EngineSession: AlarmTarget {
         _ = self.engine.pool.submit(self, isOptional: false)
     }
 
-    private func delivered(isInTransaction: Bool?) -> Machine.Slice? {
+    private func delivered(isInTransaction: Bool?, hasSnapshot: Bool = false) -> Machine.Slice? {
         let (slice, alarm) = self.state.withLock { state in
-            let slice = state.machine.delivered(now: .now, isInTransaction: isInTransaction)
+            let slice = state.machine.delivered(
+                now: .now, isInTransaction: isInTransaction, hasSnapshot: hasSnapshot)
             self.stopFlag.set(state.machine.stop != nil)
             return (slice, Self.updateAlarm(&state))
         }
@@ -315,10 +316,19 @@ extension EngineSession: Job {
             self.schedule()
             return nil
         case .awaitsCommit(let sequence):
-            let generation = self.core.generation
+            let (generation, isDone) = (self.core.generation, self.core.isCommitting)
             let (ticket, alarm) = self.state.withLock { state in
                 state.commit = nil
-                return (state.machine.awaitCommit(), Self.updateAlarm(&state))
+                let ticket = state.machine.awaitCommit(isDone: isDone)
+                self.stopFlag.set(state.machine.stop != nil)
+                return (ticket, Self.updateAlarm(&state))
+            }
+            guard let ticket else {
+                // The operation was to end anyway; what is known already it is told all the same.
+                if isDone, self.database.outcome(of: sequence, in: generation) == .committed {
+                    self.state.withLock { $0.commit = .committed }
+                }
+                return .proceed
             }
             if let alarm { self.engine.clock.schedule(self, at: alarm) }
             // From here on another thread may have gone on with the session.
@@ -333,7 +343,8 @@ extension EngineSession: Job {
             }
             self.core.tell(answer)
             let (isInTransaction, generation) = (self.core.isInTransaction, self.core.generation)
-            let next = self.delivered(isInTransaction: isInTransaction)
+            let hasSnapshot = isInTransaction && self.core.overlay?.hasSnapshot ?? false
+            let next = self.delivered(isInTransaction: isInTransaction, hasSnapshot: hasSnapshot)
             // An overlay that was thrown away while the answer was told said so to nobody.
             if next == nil, isInTransaction, generation != self.database.generation {
                 self.giveUp(because: .overlayLost(self.database.lastLoss), isAnyway: false)

@@ -9,7 +9,7 @@ struct Gates {
     }
 
     /// In ascending order of sequence numbers, from `first` on.
-    private var waiters: [Waiter] = []
+    private(set) var waiters: [Waiter] = []
     private var first = 0
 
     var isEmpty: Bool { self.first == self.waiters.count }
@@ -27,8 +27,9 @@ struct Gates {
         while end < self.waiters.count, self.waiters[end].sequence <= sequence { end += 1 }
         defer {
             self.first = end
-            if self.first == self.waiters.count {
-                self.waiters.removeAll(keepingCapacity: true)
+            // Under load there is always somebody who waits for the next batch.
+            if 2 * self.first >= self.waiters.count {
+                self.waiters.removeFirst(self.first)
                 self.first = 0
             }
         }

@@ -36,7 +36,11 @@ enum OverlayLoss: Equatable, Sendable {
     /// The failure of what was on it.
     func error(outcome: WriteOutcome) -> EngineError {
         let ending =
-            outcome == .unknown ? "it is not known here whether the write is committed" : "nothing was committed"
+            switch outcome {
+            case .unknown: "it is not known here whether the write is committed"
+            case .committed: "what the request wrote first is committed, and what it wrote last is not"
+            default: "nothing was committed"
+            }
         switch self {
         case .leadershipLost:
             return EngineError(

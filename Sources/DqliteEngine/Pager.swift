@@ -50,6 +50,8 @@ final class Pager: @unchecked Sendable {
     // MARK: Overlay and batches
 
     func beginOverlay(term: UInt64) -> ResultCode { ResultCode(rp_overlay_begin(self.handle, term)) }
+    /// Whether there is an overlay: one that lacks memory dooms itself.
+    var hasOverlay: Bool { rp_has_overlay(self.handle) }
     func doomOverlay() { rp_overlay_doom(self.handle) }
     func rebuildOverlay() -> ResultCode { ResultCode(rp_overlay_rebuild(self.handle)) }
     var uncutPages: Int { Int(rp_uncut_pages(self.handle)) }

@@ -138,7 +138,7 @@ extension SessionCore {
         do throws(EngineError) {
             compiled = try self.compile(request.sql, from: 0, on: connection, keep: true, session)
         } catch {
-            guard connection.authorizer.hasMetOverlayPragma else { throw error }
+            guard connection.authorizer.needsOverlay else { throw error }
             connection = try self.use(.overlay, session)
             compiled = try self.compile(request.sql, from: 0, on: connection, keep: true, session)
         }

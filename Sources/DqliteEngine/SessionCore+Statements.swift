@@ -167,7 +167,7 @@ extension SessionCore {
         do throws(EngineError) {
             statement = try self.compileNext(sql, on: try self.use(view, session), session)
         } catch {
-            guard view == .committed, self.committed?.authorizer.hasMetOverlayPragma ?? false else { throw error }
+            guard view == .committed, self.committed?.authorizer.needsOverlay ?? false else { throw error }
             view = .overlay
             statement = try self.compileNext(sql, on: try self.use(view, session), session)
         }
@@ -232,7 +232,7 @@ extension SessionCore {
                 return .failure(error)
             }
         }
-        if case .failure = result, view == .committed, connection.authorizer.hasMetOverlayPragma {
+        if case .failure = result, view == .committed, connection.authorizer.needsOverlay {
             return try self.findPrepared(prepared, .overlay, session, at: thread)
         }
         guard let statement = try result.get().statement else { throw Self.emptyStatement }
@@ -322,7 +322,7 @@ extension SessionCore {
             self.execution!.hasSavepoint = true
         }
         connection.authorizer.refusal = nil
-        connection.authorizer.hasMetOverlayPragma = false
+        connection.authorizer.needsOverlay = false
         connection.authorizer.isVacuuming = traits.contains(.isVacuum)
         connection.authorizer.deniesChanges = !self.holdsTurn
         connection.authorizer.hasDeniedChange = false
@@ -371,6 +371,10 @@ extension SessionCore {
             if result == SQLITE_DONE { return true }
             guard result == SQLITE_ROW else {
                 if isFirst, self.lacksTurn(connection) { return false }
+                if connection.authorizer.needsOverlay, !self.execution!.needsOverlay {
+                    self.execution!.needsOverlay = true
+                    return false
+                }
                 throw self.failure(ResultCode(result), session)
             }
             isFirst = false
@@ -397,6 +401,10 @@ extension SessionCore {
         // Who has not had the turn has written nothing.
         if connection.isInAutocommit, self.holdsTurn, !traits.isDisjoint(with: [.writes, .mayCommit]) {
             self.execution!.hasCommitted = true
+            // Nobody else has written since, for this session has the turn.
+            if self.execution!.firstCommit == nil, let sequence = connection.gate {
+                self.execution!.firstCommit = (self.generation, sequence)
+            }
         }
         if !traits.isDisjoint(with: [.isSetting, .changesTemporary]) { self.hasOwnState = true }
         if traits.contains(.changesRows) { self.execution!.hasChangedRows = true }
@@ -416,7 +424,8 @@ extension SessionCore {
         }
         if let place = self.place(from: thread), self.execution!.ended == nil { return .moves(place) }
         switch session.takeCommitOutcome() {
-        case nil, .committed: break
+        case nil: break
+        case .committed: self.noteCommittedSnapshot()
         case .dropped(let loss), .unknown(let loss): throw loss.error(outcome: .notCommitted)
         }
         self.beginProgress(at: thread)
@@ -461,8 +470,8 @@ extension SessionCore {
             if !self.execution!.stream.hasStepped, self.lacksTurn(connection) {
                 return try self.tryAgain(bytes, session, at: thread)
             }
-            // A PRAGMA inside of a SELECT, which only the session's own connection can answer.
-            if connection.authorizer.hasMetOverlayPragma, !self.execution!.needsOverlay,
+            // A PRAGMA inside of a SELECT, or a function that a view calls, which only the session's own connection can answer.
+            if connection.authorizer.needsOverlay, !self.execution!.needsOverlay,
                 self.execution!.stream.partsEnded == 0
             {
                 self.execution!.needsOverlay = true

@@ -66,6 +66,10 @@ final class SessionCore: @unchecked Sendable {
         var wasInTransaction = false
         /// Whether a statement of this request has been committed.
         var hasCommitted = false
+        /// The overlay and the sequence number of the first of them.
+        var firstCommit: (generation: UInt64, sequence: UInt64)?
+        /// Whether what is waited for is all that the snapshot of the open transaction shows.
+        var awaitsSnapshot = false
         /// Whether the statement runs inside a savepoint of its own.
         var hasSavepoint = false
         /// Whether rows were inserted, updated or deleted.
@@ -134,6 +138,9 @@ final class SessionCore: @unchecked Sendable {
 
     /// Whether BEGIN or SAVEPOINT has opened a transaction.
     var isInTransaction: Bool { self.overlay.map { !$0.isInAutocommit } ?? false }
+
+    /// Whether all that is left of the operation is to tell its answer, once what it shows is committed.
+    var isCommitting: Bool { if case .committing = self.execution?.stage { true } else { false } }
 
     /// Whether all that the session asks for must run on its overlay connection.
     var isPinned: Bool { self.hasOwnState || self.isInTransaction }
@@ -255,7 +262,7 @@ final class SessionCore: @unchecked Sendable {
         // Inside a transaction everything comes from its snapshot, and from what it has done itself.
         if self.snapshotIsCommitted, execution.wasInTransaction, !execution.hasCommitted { return .none }
         guard let sequence = overlay.gate else { return isFailure ? .none : .void }
-        if self.isInTransaction, overlay.hasSnapshot { self.snapshotIsCommitted = true }
+        execution.awaitsSnapshot = self.isInTransaction && overlay.hasSnapshot
         return .sequence(sequence)
     }
 
@@ -267,16 +274,35 @@ final class SessionCore: @unchecked Sendable {
         self.execution?.rowsAreCommitted = true
         if self.snapshotIsCommitted, execution.wasInTransaction { return nil }
         guard let sequence = self.overlay?.gate else { return nil }
-        if self.isInTransaction { self.snapshotIsCommitted = true }
-        return self.database.isApplied(sequence) ? nil : sequence
+        if self.database.isApplied(sequence) {
+            if self.isInTransaction { self.snapshotIsCommitted = true }
+            return nil
+        }
+        execution.awaitsSnapshot = self.isInTransaction
+        return sequence
+    }
+
+    /// What was waited for is committed: if that was all that the open transaction sees, it need not wait again.
+    func noteCommittedSnapshot() {
+        if self.execution?.awaitsSnapshot ?? false, self.isInTransaction, !self.overlayIsVoid {
+            self.snapshotIsCommitted = true
+        }
+        self.execution?.awaitsSnapshot = false
     }
 
     /// What the answer shows is committed, or lost; or the operation is to end before it is known.
     private func answerCommitted(_ answer: Answer, _ session: EngineSession) -> SliceEnd {
         let hasWritten = self.execution?.hasCommitted ?? false
         switch session.takeCommitOutcome() {
-        case .committed: return self.finish(answer)
-        case .dropped(let loss): return self.lost(loss, outcome: .notCommitted, session)
+        case .committed:
+            self.noteCommittedSnapshot()
+            return self.finish(answer)
+        case .dropped(let loss):
+            // The newest that the answer shows was dropped; what the request committed first need not be.
+            let outcome = self.execution?.firstCommit.map {
+                self.database.outcome(of: $0.sequence, in: $0.generation)
+            }
+            return self.lost(loss, outcome: outcome ?? (hasWritten ? .unknown : .notCommitted), session)
         case .unknown(let loss): return self.lost(loss, outcome: hasWritten ? .unknown : .notCommitted, session)
         case nil:
             var error = EngineError(session.stopReason ?? .interrupted)

@@ -83,6 +83,7 @@ struct SessionStateMachine<Operation: Sendable>: Sendable {
     private var expired: (ticket: WriterQueue.Ticket, reason: StopReason)?
     private var holdsTurn = false
     private var transactionStart: Instant?
+    private var transactionHasSnapshot = false
     private var lastUse: Instant?
 
     init(limits: Limits) { self.limits = limits }
@@ -150,10 +151,7 @@ struct SessionStateMachine<Operation: Sendable>: Sendable {
             return .schedule
         case .awaitsCommit:
             // What is done is not interrupted; and what became of the overlay is told by the commit itself.
-            switch reason {
-            case .interrupted, .overlayLost, .snapshotTooOld: return .none
-            default: break
-            }
+            guard reason.endsWaitForCommit else { return .none }
             self.stop = reason
             self.phase = .scheduled(.proceed)
             self.place = .pool
@@ -247,11 +245,11 @@ struct SessionStateMachine<Operation: Sendable>: Sendable {
         return self.lastUse
     }
 
-    /// Since when the session may have had a snapshot open; nil: it has none.
+    /// Since when the session may have had a snapshot open; nil: it has none, or the newest one, as who writes in the lane.
     var snapshotStart: Instant? {
-        if let transactionStart { return transactionStart }
+        if let transactionStart, self.transactionHasSnapshot { return transactionStart }
         switch self.phase {
-        case .running, .paused, .scheduled(.proceed): return self.operationStart
+        case .running, .paused, .scheduled(.proceed): return self.place == .pool ? self.operationStart : nil
         default: return nil
         }
     }
@@ -284,6 +282,8 @@ struct SessionStateMachine<Operation: Sendable>: Sendable {
     }
 
     private func exceededLimit(now: Instant) -> StopReason? {
+        // A transaction that waits for its commit is not open any more.
+        if case .awaitsCommit = self.phase { return nil }
         if let start = self.transactionStart, start + self.limits.transactionDuration <= now {
             return .transactionTooLong(self.limits.transactionDuration)
         }
@@ -311,7 +311,9 @@ struct SessionStateMachine<Operation: Sendable>: Sendable {
         switch self.phase {
         case .idle:
             if self.transactionStart != nil, let lastUse { consider(lastUse + self.limits.transactionIdle) }
-        case .scheduled, .running, .waitsForTurn, .awaitsCommit:
+        case .awaitsCommit:
+            if self.stop == nil { return self.deadline }
+        case .scheduled, .running, .waitsForTurn:
             if self.stop == nil, let deadline { consider(deadline) }
         case .paused(let since):
             if let deadline { consider(deadline) }
@@ -365,9 +367,14 @@ struct SessionStateMachine<Operation: Sendable>: Sendable {
 
     /// The answer is held.
     ///
-    /// - Returns: What names the wait.
-    mutating func awaitCommit() -> UInt64 {
+    /// - Parameter isDone: Whether all that is left is to tell it.
+    /// - Returns: What names the wait; nil if there is none, since the operation was to end anyway: the slice goes on at once.
+    mutating func awaitCommit(isDone: Bool) -> UInt64? {
         self.isAsking = false
+        if let stop {
+            if !isDone || stop.endsWaitForCommit { return nil }
+            self.stop = nil
+        }
         self.lastCommitTicket += 1
         self.phase = .awaitsCommit(ticket: self.lastCommitTicket)
         return self.lastCommitTicket
@@ -391,9 +398,12 @@ struct SessionStateMachine<Operation: Sendable>: Sendable {
 
     /// The sink has been told, or there was none to tell.
     ///
-    /// - Parameter isInTransaction: Whether a transaction is open on the connection; nil: as it was before.
+    /// - Parameters:
+    ///   - isInTransaction: Whether a transaction is open on the connection; nil: as it was before.
+    ///   - hasSnapshot: Whether it has read or written already.
     /// - Returns: What the slice goes on with.
-    mutating func delivered(now: Instant, isInTransaction: Bool?) -> Slice? {
+    mutating func delivered(now: Instant, isInTransaction: Bool?, hasSnapshot: Bool = false) -> Slice? {
+        if let isInTransaction { self.transactionHasSnapshot = isInTransaction && hasSnapshot }
         self.holdsTurn = false
         self.deadline = nil
         self.stop = nil

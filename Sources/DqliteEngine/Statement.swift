@@ -79,9 +79,11 @@ final class Statement {
         let authorizer = connection.authorizer
         authorizer.findings = Authorizer.Findings()
         authorizer.refusal = nil
-        authorizer.hasMetOverlayPragma = false
+        authorizer.needsOverlay = false
         var handle: OpaquePointer?
         var end: UnsafePointer<CChar>?
+        authorizer.isCompiling = true
+        defer { authorizer.isCompiling = false }
         let result = sqlite3_prepare_v3(
             connection.handle, address, Int32(text.count), keep ? UInt32(SQLITE_PREPARE_PERSISTENT) : 0, &handle, &end)
         guard result == SQLITE_OK else {

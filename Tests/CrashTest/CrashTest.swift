@@ -4,7 +4,7 @@ import DqliteClient
 import Foundation
 import Logging
 import NodeProcess
-import SeededRandom
+import TestSupport
 
 /// A node under random load is killed at random moments, started again and checked.
 @main

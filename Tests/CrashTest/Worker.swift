@@ -1,6 +1,6 @@
 import DqliteClient
 import Logging
-import SeededRandom
+import TestSupport
 
 /// A client that writes until its node is gone.
 actor Worker {

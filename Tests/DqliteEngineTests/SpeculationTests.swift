@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import DqliteEngine
@@ -12,10 +13,10 @@ struct SpeculationTests {
     @Test(
         "what is acknowledged is there, what is dropped is not, readers see what is committed, and followers are the same"
     )
-    func trials() throws {
+    func trials() async throws {
         var total = SpeculationTrial.Result()
         for seed in Self.first..<Self.first + Self.trials {
-            let result = try SpeculationTrial(seed: seed).run()
+            let result = try await onOwnThread { Result { try SpeculationTrial(seed: seed).run() } }.get()
             #expect(result.problems.isEmpty, "seed \(seed)")
             total.reads += result.reads
             total.entries += result.entries
@@ -31,10 +32,12 @@ struct SpeculationTests {
     /// The rules that each of these breaks: an overlay belongs to one term; no answer before what it shows is committed;
     /// "read-only" to SQLite does not mean harmless.
     @Test("a planted defect is found", arguments: [EngineDefects.ignoresTerm, .answersAtOnce, .trustsReadOnly])
-    func defects(defect: EngineDefects) {
+    func defects(defect: EngineDefects) async {
         for seed in 1...UInt64(400) {
             // What cannot be read any more is found as well.
-            let isRight = (try? SpeculationTrial(seed: seed, defects: defect).run().problems.isEmpty) ?? false
+            let isRight = await onOwnThread {
+                (try? SpeculationTrial(seed: seed, defects: defect).run().problems.isEmpty) ?? false
+            }
             if !isRight {
                 print("speculation: defect \(defect.rawValue) is found by seed \(seed)")
                 return

@@ -1,7 +1,7 @@
 import Dispatch
 import DqliteProtocol
 import Foundation
-import SeededRandom
+import TestSupport
 import Testing
 
 @testable import DqliteEngine
@@ -15,7 +15,7 @@ final class SpeculationTrial {
     /// What became of a write.
     enum Fate { case acknowledged, dropped, unknown }
 
-    struct Result {
+    struct Result: Sendable {
         var problems: [String] = []
         var fates: [Fate: Int] = [:]
         var reads = 0

@@ -1,6 +1,6 @@
 import DqliteRaft
 import LogSimulation
-import SeededRandom
+import TestSupport
 import Testing
 
 @testable import DqliteLog

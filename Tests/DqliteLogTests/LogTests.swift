@@ -1,8 +1,8 @@
 import DqliteRaft
 import Foundation
 import LogSimulation
-import SeededRandom
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import DqliteLog

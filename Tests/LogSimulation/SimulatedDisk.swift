@@ -1,6 +1,6 @@
 package import DqliteLog
-internal import SeededRandom
 internal import Synchronization
+internal import TestSupport
 
 /// A disk that keeps what was synced, and of the rest what chance wants.
 package final class SimulatedDisk: LogFileSystem {

@@ -146,6 +146,9 @@ int rp_overlay_rebuild(rp_database *database);
 /// Pages in the uncut batch, for the lane to wait when they are too many.
 uint32_t rp_uncut_pages(rp_database *database);
 
+/// Whether there is an overlay. One that lacked memory to capture a transaction dooms itself.
+bool rp_has_overlay(rp_database *database);
+
 /// Takes the uncut batch away: the newest image of each page of all transactions since the last cut. It counts as in
 /// flight until it is applied or the overlay is doomed. NULL when there is none. Release it.
 rp_batch *rp_cut(rp_database *database);

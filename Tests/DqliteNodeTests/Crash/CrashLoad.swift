@@ -1,6 +1,6 @@
 import DqliteProtocol
 import LogSimulation
-import SeededRandom
+import TestSupport
 
 /// What clients of a crash trial do: transactions that each leave a row in a ledger, and as many rows elsewhere as it says.
 struct CrashLoad {

@@ -4,7 +4,7 @@ import DqliteProtocol
 import DqliteRaft
 import Foundation
 import LogSimulation
-import SeededRandom
+import TestSupport
 
 @testable import DqliteEngine
 @testable import DqliteNode
@@ -17,7 +17,7 @@ final class CrashTrial {
     /// What became of a write.
     enum Fate { case acknowledged, dropped, unknown }
 
-    struct Result {
+    struct Result: Sendable {
         var problems: [String] = []
         var fates: [Fate: Int] = [:]
         var crashes = 0

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// A node crashes at random, again and again. `TRIALS=1000 swift test --filter CrashTrialTests` runs more.
@@ -10,12 +11,14 @@ struct CrashTrialTests {
     @Test(
         "what is acknowledged is there, nothing is there in part, and files are as a replay of the log makes them",
         arguments: [false, true])
-    func trials(peersCommit: Bool) {
+    func trials(peersCommit: Bool) async {
         var total = CrashTrial.Result()
         let began = ContinuousClock.now
         for seed in Self.first..<Self.first + Self.trials {
             do {
-                let result = try CrashTrial(seed: seed, peersCommit: peersCommit).run()
+                let result = try await onOwnThread {
+                    Result { try CrashTrial(seed: seed, peersCommit: peersCommit).run() }
+                }.get()
                 total.add(result)
                 #expect(result.problems.isEmpty, "SEED=\(seed) TRIALS=1 swift test --filter CrashTrialTests")
             } catch {
@@ -34,15 +37,16 @@ struct CrashTrialTests {
     }
 
     @Test("a planted defect is found", arguments: [CrashDefect.skipsRedo, .ignoresDurability, .skipsIntent])
-    func defects(defect: CrashDefect) {
+    func defects(defect: CrashDefect) async {
         for seed in 1...UInt64(100) {
-            let trial = CrashTrial(seed: seed, peersCommit: defect == .ignoresDurability, defect: defect)
             // What does not start any more is found as well.
-            let problem: String?
-            do {
-                problem = try trial.run().problems.first
-            } catch {
-                problem = "\(error)"
+            let problem = await onOwnThread { () -> String? in
+                do {
+                    return try CrashTrial(seed: seed, peersCommit: defect == .ignoresDurability, defect: defect).run()
+                        .problems.first
+                } catch {
+                    return "\(error)"
+                }
             }
             guard let problem else { continue }
             print("crashes: the defect \(defect) is found by seed \(seed): \(problem)")

@@ -2,8 +2,8 @@ import CReplicaPager
 import DqliteRaft
 import Foundation
 import LogSimulation
-import SeededRandom
 import Synchronization
+import TestSupport
 
 @testable import DqliteEngine
 

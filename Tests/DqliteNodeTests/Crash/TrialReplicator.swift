@@ -3,8 +3,8 @@ import DqliteEngine
 import DqliteLog
 import DqliteRaft
 import LogSimulation
-import SeededRandom
 import Synchronization
+import TestSupport
 
 @testable import DqliteNode
 

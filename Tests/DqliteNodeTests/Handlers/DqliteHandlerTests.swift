@@ -4,8 +4,8 @@ import DqliteProtocol
 import LogSimulation
 import NIOCore
 import NIOEmbedded
-import SeededRandom
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import DqliteNode

@@ -5,8 +5,8 @@ import DqliteWire
 import LogSimulation
 import NIOCore
 import NIOEmbedded
-import SeededRandom
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import DqliteNode

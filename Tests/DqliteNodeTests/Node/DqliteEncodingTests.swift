@@ -3,7 +3,7 @@ import DqliteNode
 import DqliteProtocol
 import LogSimulation
 import NIOCore
-import SeededRandom
+import TestSupport
 import Testing
 
 /// A whole node over sockets, in the dqlite encoding.
