@@ -168,6 +168,7 @@ let package = Package(
             name: "GeneratorTests",
             dependencies: ["DqliteProtocol", "DqliteWire", "GoldenMessages", "ProtocolGenerator"],
             exclude: ["SchemaEvolutionProgram.txt"], swiftSettings: settings),
+        .testTarget(name: "DqliteRaftTests", dependencies: ["DqliteRaft"], swiftSettings: settings),
         .testTarget(
             name: "DqliteLogTests",
             dependencies: ["DqliteLog", "DqliteProtocol", "DqliteRaft", "DqliteWire", "log-benchmark"],

@@ -1,18 +1,6 @@
 internal import DqliteProtocol
 public import DqliteRaft
 
-/// The term a node is in, and whom it voted for in it.
-public struct HardState: Hashable, Sendable {
-    public var term: Term
-    /// nil: nobody.
-    public var vote: NodeID?
-
-    public init(term: Term = .zero, vote: NodeID? = nil) {
-        self.term = term
-        self.vote = vote
-    }
-}
-
 /// The two files with term and vote.
 ///
 /// A crash tears at most the one that is being written, and then the other has what was last reported as durable. What is
