@@ -26,9 +26,10 @@ extension Raft {
         self.campaign(.preVote)
     }
 
-    /// A node that has no vote, waits for its disk, or installs a snapshot is no candidate.
+    /// A node that has no vote, waits for its disk, or installs a snapshot is no candidate. One whose vote was taken by a
+    /// change that may not be committed still is: it may be needed to commit that (thesis 4.2.2), though it has no vote then.
     var mayCampaign: Bool {
-        self.configuration.isVoter(self.id) && self.log.durableIndex == self.log.lastIndex && self.installing == nil
+        self.membership.elements.contains { $0.configuration.isVoter(self.id) } && self.log.durableIndex == self.log.lastIndex && self.installing == nil
             && !self.storageHasFailed && self.term.rawValue < Self.maximum
     }
 
@@ -37,7 +38,6 @@ extension Raft {
         self.becomeFollower(term: self.term, leader: nil)
         if campaign == .preVote, !self.isOnlyVoter {
             self.role = .preCandidate
-            self.votes = [(self.id, true)]
         } else {
             self.role = .candidate
             self.disruptsLeader = campaign == .transfer
@@ -47,6 +47,7 @@ extension Raft {
             if self.defects.contains(.votesBeforeDurable) { self.countVote(of: self.id, granted: true) }
         }
         for voter in self.configuration.voters where voter != self.id { self.requestVote(of: voter) }
+        if self.role == .preCandidate { self.countVote(of: self.id, granted: true) }
     }
 
     private mutating func requestVote(of voter: NodeID) {
