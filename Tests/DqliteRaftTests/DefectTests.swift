@@ -12,30 +12,81 @@ import Testing
         var voters = 3
         var others = 2
         var faults = Faults()
+        var settings = Simulation.settings
     }
 
+    /// Every entry goes alone, and waits for the answer to the one before.
+    static var oneByOne: RaftSettings {
+        var settings = Simulation.settings
+        settings.maximumMessageSize = 1
+        settings.maximumInflightMessages = 1
+        return settings
+    }
+
+    /// There are three ticks between heartbeats.
+    static var rareHeartbeats: RaftSettings {
+        var settings = Simulation.settings
+        settings.heartbeatTicks = 3
+        return settings
+    }
+
+    /// Disks are slow, and power fails often and shortly.
+    static let weakPower = Faults(
+        lateness: 15, lateDelay: 10...60, write: 5...40, crash: 200, down: 1...30, partition: 600, transfer: 150, change: 0, compaction: 0)
+    /// No leader leads for long.
+    static let unrest = Faults(
+        proposal: 6, crash: 250, down: 5...60, partition: 200, pause: 400, transfer: 0, change: 0, compaction: 0)
+    /// Members come and go while the network falls apart.
+    static let churn = Faults(proposal: 40, crash: 300, partition: 120, transfer: 300, change: 3, compaction: 0)
+    /// Many reads, and late answers.
+    static let lateAnswers = Faults(
+        lateness: 6, delay: 1...3, lateDelay: 80...250, write: 0...2, read: 2, crash: 0, partition: 300, pause: 0, transfer: 0, change: 0)
+    /// Many reads, and nodes that stop for a while.
+    static let pauses = Faults(read: 2, crash: 0, partition: 0, pause: 80, paused: 60...250, transfer: 0, change: 0)
+    /// Many reads, and nodes that start again at once.
+    static let restarts = Faults(
+        delay: 1...4, write: 0...2, read: 2, crash: 60, down: 1...3, partition: 200, pause: 0, transfer: 0, change: 0)
+    /// Many reads, and handovers of which messages are lost.
+    static let handovers = Faults(
+        loss: 4, delay: 1...3, write: 0...1, proposal: 3, read: 2, crash: 0, partition: 100, pause: 0, transfer: 40,
+        change: 0)
+
     static let plants = [
-        Plant(testDescription: "votes before durable", defect: .votesBeforeDurable),
-        Plant(testDescription: "acknowledges before durable", defect: .acknowledgesBeforeDurable),
-        Plant(testDescription: "counts earlier terms", defect: .countsEarlierTerms),
-        Plant(testDescription: "changes before own commit", defect: .changesBeforeOwnCommit),
-        Plant(testDescription: "uses committed configuration", defect: .usesCommittedConfiguration),
-        Plant(testDescription: "lease from answer", defect: .leaseFromAnswer),
-        Plant(testDescription: "lease judged at tick", defect: .leaseJudgedAtTick),
-        Plant(testDescription: "votes at start", defect: .votesAtStart),
-        Plant(testDescription: "lease after TimeoutNow", defect: .leaseAfterTimeoutNow),
+        Plant(
+            testDescription: "votes before durable", defect: .votesBeforeDurable, others: 0, faults: weakPower),
+        Plant(
+            testDescription: "acknowledges before durable", defect: .acknowledgesBeforeDurable, others: 0,
+            faults: weakPower),
+        Plant(
+            testDescription: "counts earlier terms", defect: .countsEarlierTerms, others: 0, faults: unrest,
+            settings: oneByOne),
+        Plant(
+            testDescription: "changes before own commit", defect: .changesBeforeOwnCommit, voters: 4, others: 0,
+            faults: churn),
+        Plant(
+            testDescription: "uses committed configuration", defect: .usesCommittedConfiguration, voters: 4, others: 0,
+            faults: churn),
+        Plant(testDescription: "lease from answer", defect: .leaseFromAnswer, others: 0, faults: lateAnswers),
+        Plant(testDescription: "lease judged at tick", defect: .leaseJudgedAtTick, others: 0, faults: pauses),
+        Plant(testDescription: "votes at start", defect: .votesAtStart, others: 0, faults: restarts,
+            settings: rareHeartbeats),
+        Plant(
+            testDescription: "lease after TimeoutNow", defect: .leaseAfterTimeoutNow, others: 0, faults: handovers),
     ]
 
     @Test(arguments: plants) func isFound(_ plant: Plant) {
         let trials = SimulationTests.variable("TRIALS") ?? 60
         var found: String?
+        var counts: [String: Int] = [:]
         for seed in 1...trials where found == nil {
             let simulation = Simulation(
-                seed: seed, voters: plant.voters, others: plant.others, faults: plant.faults, defects: plant.defect)
+                seed: seed, voters: plant.voters, others: plant.others, faults: plant.faults,
+                settings: plant.settings, defects: plant.defect)
             simulation.run(until: 3000)
+            counts.merge(simulation.checks.counts, uniquingKeysWith: +)
             found = simulation.checks.violation.map { "seed \(seed): \($0)" }
         }
-        print(plant.testDescription, found ?? "-")
+        print(plant.testDescription, found ?? "-", counts)
         #expect(found != nil)
     }
 }

@@ -19,7 +19,9 @@ extension Simulation {
     }
 
     func happen(_ fault: Fault) {
-        let id = self.ids[Int(self.random.next() % UInt64(self.ids.count))]
+        var id = self.ids[Int(self.random.next() % UInt64(self.ids.count))]
+        // What hits leaders shows most.
+        if fault == .crash || fault == .pause, self.random.oneIn(3), let leader = self.anyLeader { id = leader }
         switch fault {
         case .proposal: self.propose()
         case .read:
@@ -48,6 +50,8 @@ extension Simulation {
         }
     }
 
+    private var anyLeader: NodeID? { self.ids.first { self.nodes[$0]?.raft.role == .leader } }
+
     func atLeaders(_ body: (inout Node) -> Void) {
         for id in self.ids where self.nodes[id]?.raft.role == .leader && self.nodes[id]?.deferred == nil {
             self.act(id, body)
@@ -64,8 +68,14 @@ extension Simulation {
     /// Cuts the cluster in two, or one direction between two nodes, or heals everything.
     private func partition() {
         self.blocked = []
-        switch self.random.next() % 4 {
+        switch self.random.next() % 5 {
         case 0: return
+        case 2:
+            for id in self.ids {
+                guard let leader = self.anyLeader, id != leader else { continue }
+                self.blocked.insert([leader, id])
+                self.blocked.insert([id, leader])
+            }
         case 1:
             for from in self.ids {
                 for to in self.ids where self.random.oneIn(5) { self.blocked.insert([from, to]) }

@@ -78,11 +78,7 @@ final class Simulation {
     var checks = SimulationChecks()
     var counter: UInt64 = 0
 
-    init(seed: UInt64, voters: Int, others: Int, faults: Faults = Faults(), defects: RaftDefects = []) {
-        self.seed = seed
-        self.faults = faults
-        self.defects = defects
-        self.random = SeededGenerator(seed: seed)
+    static var settings: RaftSettings {
         var settings = RaftSettings()
         settings.tickInterval = .milliseconds(Self.tick)
         settings.electionTicks = 5
@@ -90,6 +86,17 @@ final class Simulation {
         settings.maximumInflightMessages = 4
         settings.maximumCacheSize = 200
         settings.catchUpTicks = 50
+        return settings
+    }
+
+    init(
+        seed: UInt64, voters: Int, others: Int, faults: Faults = Faults(), settings: RaftSettings = Simulation.settings,
+        defects: RaftDefects = []
+    ) {
+        self.seed = seed
+        self.faults = faults
+        self.defects = defects
+        self.random = SeededGenerator(seed: seed)
         self.settings = settings
         for place in 1...voters + others {
             let id = NodeID(UInt64(place))
@@ -134,7 +141,8 @@ final class Simulation {
         case .resume(let id):
             let deferred = self.nodes[id]?.deferred ?? []
             self.nodes[id]?.deferred = nil
-            for event in deferred { self.handle(event) }
+            // What waited came over several connections, and their order means nothing.
+            for event in deferred.shuffled(using: &self.random) { self.handle(event) }
         case .restart(let id): self.restart(id)
         case .tick(let id):
             self.queue.add(event, at: self.now + Self.tick)
@@ -251,7 +259,7 @@ final class Simulation {
 
     func crash(_ id: NodeID) {
         guard self.nodes[id]?.isUp == true else { return }
-        self.nodes[id]?.storage.crash(after: Int(self.random.next() % 3))
+        self.nodes[id]?.storage.crash(after: self.random.oneIn(2) ? 0 : Int(self.random.next() % 4))
         self.nodes[id]?.isUp = false
         self.queue.add(.restart(id), at: self.after(self.faults.down))
     }
