@@ -29,7 +29,8 @@ extension Raft {
     /// A node that has no vote, waits for its disk, or installs a snapshot is no candidate. One whose vote was taken by a
     /// change that may not be committed still is: it may be needed to commit that (thesis 4.2.2), though it has no vote then.
     var mayCampaign: Bool {
-        self.membership.elements.contains { $0.configuration.isVoter(self.id) } && self.log.durableIndex == self.log.lastIndex && self.installing == nil
+        self.membership.elements.contains { $0.configuration.isVoter(self.id) }
+            && self.log.durableIndex == self.log.lastIndex && self.installing == nil
             && !self.storageHasFailed && self.term.rawValue < Self.maximum
     }
 

@@ -32,7 +32,8 @@ import Testing
 
     /// Disks are slow, and power fails often and shortly.
     static let weakPower = Faults(
-        lateness: 15, lateDelay: 10...60, write: 5...40, crash: 200, down: 1...30, partition: 600, transfer: 150, change: 0, compaction: 0)
+        lateness: 15, lateDelay: 10...60, write: 5...40, crash: 200, down: 1...30, partition: 600, transfer: 150,
+        change: 0, compaction: 0)
     /// No leader leads for long.
     static let unrest = Faults(
         proposal: 6, crash: 250, down: 5...60, partition: 200, pause: 400, transfer: 0, change: 0, compaction: 0)
@@ -40,12 +41,14 @@ import Testing
     static let churn = Faults(proposal: 40, crash: 300, partition: 120, transfer: 300, change: 3, compaction: 0)
     /// Many reads, and late answers.
     static let lateAnswers = Faults(
-        lateness: 6, delay: 1...3, lateDelay: 80...250, write: 0...2, read: 2, crash: 0, partition: 300, pause: 0, transfer: 0, change: 0)
+        lateness: 6, delay: 1...3, lateDelay: 80...250, write: 0...2, proposal: 40, read: 2, crash: 0, partition: 300,
+        pause: 0, transfer: 0, change: 0)
     /// Many reads, and nodes that stop for a while.
     static let pauses = Faults(read: 2, crash: 0, partition: 0, pause: 80, paused: 60...250, transfer: 0, change: 0)
     /// Many reads, and nodes that start again at once.
     static let restarts = Faults(
-        delay: 1...4, write: 0...2, read: 2, crash: 60, down: 1...3, partition: 200, pause: 0, transfer: 0, change: 0)
+        delay: 1...4, write: 0...2, proposal: 100, read: 2, crash: 40, down: 1...3, partition: 150, pause: 0,
+        transfer: 0, change: 0)
     /// Many reads, and handovers of which messages are lost.
     static let handovers = Faults(
         loss: 4, delay: 1...3, write: 0...1, proposal: 3, read: 2, crash: 0, partition: 100, pause: 0, transfer: 40,
@@ -66,9 +69,12 @@ import Testing
         Plant(
             testDescription: "uses committed configuration", defect: .usesCommittedConfiguration, voters: 4, others: 0,
             faults: churn),
-        Plant(testDescription: "lease from answer", defect: .leaseFromAnswer, others: 0, faults: lateAnswers),
+        Plant(
+            testDescription: "lease from answer", defect: .leaseFromAnswer, others: 0, faults: lateAnswers,
+            settings: rareHeartbeats),
         Plant(testDescription: "lease judged at tick", defect: .leaseJudgedAtTick, others: 0, faults: pauses),
-        Plant(testDescription: "votes at start", defect: .votesAtStart, others: 0, faults: restarts,
+        Plant(
+            testDescription: "votes at start", defect: .votesAtStart, others: 0, faults: restarts,
             settings: rareHeartbeats),
         Plant(
             testDescription: "lease after TimeoutNow", defect: .leaseAfterTimeoutNow, others: 0, faults: handovers),

@@ -212,7 +212,9 @@ final class Simulation {
             }
             node.raft.applied(through: node.applied)
             for state in ready.readStates {
-                guard let reading = node.reads.removeValue(forKey: state.context), let index = state.index else { continue }
+                guard let reading = node.reads.removeValue(forKey: state.context), let index = state.index else {
+                    continue
+                }
                 self.checks.served(index, reading, by: id, how: "a read index")
             }
             for peer in ready.snapshotsNeeded { self.sendSnapshot(from: id, node, to: peer) }

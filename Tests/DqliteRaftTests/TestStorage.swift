@@ -4,7 +4,7 @@ import DqliteRaft
 ///
 /// `@unchecked Sendable`: a test uses it on one thread only.
 final class TestStorage: RaftLogReader, @unchecked Sendable {
-    private(set) var hardState = HardState()
+    var hardState = HardState()
     private(set) var entries: [Entry] = []
     /// What the log begins after.
     private(set) var snapshot = SnapshotMetadata(
