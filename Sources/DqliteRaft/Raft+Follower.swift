@@ -8,7 +8,6 @@ extension Raft {
         }
         guard self.follow(sender, term: request.term), !self.storageHasFailed else { return }
         self.acknowledgment.round = max(self.acknowledgment.round, request.round)
-        if request.entries.isEmpty { self.acknowledgment.isDue = true }
         // While a snapshot is installed there is no log to append to; a follower whose disk is slow takes no more than
         // it can hold. The leader finds out when its next heartbeat does not match.
         if !request.entries.isEmpty,
@@ -55,6 +54,7 @@ extension Raft {
             request.previousIndex <= self.commitIndex
             || self.log.term(at: request.previousIndex) == request.previousTerm
         guard matches else {
+            self.acknowledgment.repeatedRound = self.acknowledgment.round
             return self.reject(
                 request.previousIndex, hint: self.lastPossibleMatch(request), round: request.round, to: sender)
         }
@@ -70,7 +70,7 @@ extension Raft {
         }
         let verified = max(known, last)
         self.acknowledgment.verified = max(self.acknowledgment.verified, min(verified, self.log.lastIndex))
-        if verified > last { self.acknowledgment.isDue = true }
+        if request.entries.isEmpty || verified > last { self.acknowledgment.isDue = true }
         if self.defects.contains(.acknowledgesBeforeDurable) {
             let result = AppendEntriesResult(
                 term: self.term, lastLogIndex: self.acknowledgment.verified, round: request.round)

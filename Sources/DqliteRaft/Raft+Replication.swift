@@ -46,6 +46,8 @@ extension Raft {
         if peer.state != .snapshot, let term = self.log.term(at: peer.next.previous) {
             self.sendAppend([], to: &peer, previousIndex: peer.next.previous, previousTerm: term, round: round)
         } else {
+            // A probe that is still unanswered was of entries that are gone since.
+            peer.probeSent = false
             self.sendAppend(
                 [], to: &peer, previousIndex: self.log.lastIndex, previousTerm: self.log.lastTerm, round: round)
         }
