@@ -14,7 +14,6 @@ extension Raft {
     /// only known to lie before the next tick.
     var protectsLeader: Bool {
         if self.role == .leader { return true }
-        if self.defects.contains(.votesAtStart), self.leader == nil { return false }
         guard let contact = self.contactSince else { return true }
         return self.now - contact < self.settings.electionTimeout
     }

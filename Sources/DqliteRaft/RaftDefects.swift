@@ -16,8 +16,6 @@ struct RaftDefects: OptionSet, Sendable {
     static let leaseFromAnswer = RaftDefects(rawValue: 32)
     /// A lease is judged on the last tick, not on the instant that the reader passes in (rule 28).
     static let leaseJudgedAtTick = RaftDefects(rawValue: 64)
-    /// A node votes as soon as it has started (rule 28).
-    static let votesAtStart = RaftDefects(rawValue: 128)
     /// A lease goes on after TimeoutNow was sent (rule 28).
-    static let leaseAfterTimeoutNow = RaftDefects(rawValue: 256)
+    static let leaseAfterTimeoutNow = RaftDefects(rawValue: 128)
 }

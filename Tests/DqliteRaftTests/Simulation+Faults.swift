@@ -65,11 +65,14 @@ extension Simulation {
         }
     }
 
-    /// Cuts the cluster in two, or one direction between two nodes, or heals everything.
+    /// Cuts the cluster in two, or a leader off, or some directions between two nodes; or heals everything.
     private func partition() {
         self.blocked = []
-        switch self.random.next() % 5 {
+        switch self.random.next() % 6 {
         case 0: return
+        case 3:
+            let id = self.ids[Int(self.random.next() % UInt64(self.ids.count))]
+            if let leader = self.anyLeader { self.blocked = [[leader, id], [id, leader]] }
         case 2:
             for id in self.ids {
                 guard let leader = self.anyLeader, id != leader else { continue }
