@@ -1,5 +1,5 @@
 internal import DqliteProtocol
-public import DqliteRaft
+internal import DqliteRaft
 
 /// The two files with term and vote.
 ///
