@@ -173,6 +173,7 @@ let package = Package(
         .target(
             name: "LogSimulation", dependencies: ["DqliteLog", "TestSupport"], path: "Tests/LogSimulation",
             swiftSettings: settings),
+        .testTarget(name: "DqliteRaftTests", dependencies: ["DqliteRaft"], swiftSettings: settings),
         .testTarget(
             name: "DqliteLogTests",
             dependencies: [

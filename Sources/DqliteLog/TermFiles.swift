@@ -1,17 +1,5 @@
 internal import DqliteProtocol
-public import DqliteRaft
-
-/// The term a node is in, and whom it voted for in it.
-public struct HardState: Hashable, Sendable {
-    public var term: Term
-    /// nil: nobody.
-    public var vote: NodeID?
-
-    public init(term: Term = .zero, vote: NodeID? = nil) {
-        self.term = term
-        self.vote = vote
-    }
-}
+internal import DqliteRaft
 
 /// The two files with term and vote.
 ///

@@ -1,0 +1,13 @@
+/// A reading of a clock that never goes back, given by whoever owns one: this module reads none.
+public struct MonotonicInstant: Hashable, Comparable, Sendable, CustomStringConvertible {
+    /// Time since the clock's own beginning.
+    public var sinceStart: Duration
+
+    public init(_ sinceStart: Duration) { self.sinceStart = sinceStart }
+
+    public static func < (one: Self, other: Self) -> Bool { one.sinceStart < other.sinceStart }
+    public static func + (instant: Self, duration: Duration) -> Self { Self(instant.sinceStart + duration) }
+    public static func - (one: Self, other: Self) -> Duration { one.sinceStart - other.sinceStart }
+
+    public var description: String { "\(self.sinceStart)" }
+}
