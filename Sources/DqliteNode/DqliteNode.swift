@@ -200,7 +200,11 @@ public final class DqliteNode: Service {
                     Self.report($0, logger, failure)
                 }
                 do {
-                    try replicator.start(engine, nodeID: NodeID(id))
+                    if let obstacle = try replicator.start(engine, nodeID: NodeID(id)) {
+                        logger.warning(
+                            "Nothing can be written until there is room for the log; reads are served",
+                            metadata: ["error": "\(obstacle)"])
+                    }
                 } catch {
                     engine.close()
                     throw error

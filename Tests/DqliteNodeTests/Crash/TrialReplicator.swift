@@ -50,12 +50,15 @@ final class TrialReplicator: Replicator {
     }
 
     /// Applies what files lack, and leads.
-    func start(_ engine: Engine) throws {
-        try self.local.start(engine, nodeID: NodeID(1))
+    ///
+    /// - Returns: Why nothing can be written for now.
+    func start(_ engine: Engine) throws -> LogError? {
+        let obstacle = try self.local.start(engine, nodeID: NodeID(1))
         self.state.withLock { state in
             state.lastIndex = self.local.log.status.lastIndex
             state.term = self.local.log.status.lastTerm
         }
+        return obstacle
     }
 
     /// The commands of entries that were committed since the start.
