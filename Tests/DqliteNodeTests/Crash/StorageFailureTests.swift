@@ -219,6 +219,21 @@ import Testing
         #expect(try self.count(try self.restart(node)) == 21)
     }
 
+    @Test("an attempt to write the same pages again costs the log nothing")
+    func repeatedAttempts() throws {
+        let (node, client) = try self.node { $0.checkpointIdleLimit = .milliseconds(20) }
+        #expect(node.files.waitForCheckpoint(of: Self.database, at: try #require(node.log?.status.lastIndex)))
+        node.files.faults.writesToFailure = 0
+        try client.exec(Self.insert(2))
+        #expect(node.reports.wait { !$0.checkpointFailures.isEmpty })
+        let syncs = node.disk.syncs
+        #expect(node.reports.wait { $0.checkpointFailures.count >= 4 })
+        #expect(node.disk.syncs == syncs)
+        node.files.faults.writesToFailure = nil
+        #expect(node.files.waitForCheckpoint(of: Self.database, at: try #require(node.log?.status.lastIndex)))
+        #expect(try self.count(try self.restart(node, killed: true)) == 2)
+    }
+
     @Test("after a failed sync of a file nothing is written into it, not at the end either; redo repairs it")
     func failedFileSync() throws {
         let (node, client) = try self.node { $0.checkpointPages = 8 }
