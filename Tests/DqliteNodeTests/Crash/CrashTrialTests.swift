@@ -33,7 +33,9 @@ struct CrashTrialTests {
             total)
     }
 
-    @Test("a planted defect is found", arguments: [CrashDefect.skipsRedo, .ignoresDurability, .skipsIntent])
+    @Test(
+        "a planted defect is found",
+        arguments: [CrashDefect.skipsRedo, .ignoresDurability, .skipsIntent, .releasesEarly])
     func defects(defect: CrashDefect) {
         for seed in 1...UInt64(100) {
             let trial = CrashTrial(seed: seed, peersCommit: defect == .ignoresDurability, defect: defect)
