@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -215,4 +216,12 @@ int rp_file_truncate(rp_file *file, uint32_t nPage) {
 
 int rp_file_sync(rp_file *file) {
     return file->calls.fdatasync(file->calls.context, atomic_load(&file->fd)) == 0 ? SQLITE_OK : SQLITE_IOERR_FSYNC;
+}
+
+int rp_memory_file(void) {
+#ifdef MFD_CLOEXEC
+    return memfd_create("dqlite", MFD_CLOEXEC);
+#else
+    return -1;
+#endif
 }

@@ -15,6 +15,7 @@ public struct CheckpointPosition: Hashable, Sendable {
 
 /// How far the checkpoints of a database are, and when the next one is due.
 struct CheckpointState {
+    /// The newest that is durable in the log: up to there pages may be written.
     var intent = LogIndex.zero
     var done = LogIndex.zero
     /// The oldest entry that is applied and that the file may lack. nil: the file has everything.

@@ -102,7 +102,11 @@ extension Database {
         guard begun.value == SQLITE_OK else { return false }
         let index = LogIndex(target)
         do throws(ReplicationFailure) {
-            try self.parts.replicator.beginCheckpoint(of: self.name, through: index)
+            // An attempt that failed has said so already, and the room that a record takes may be the last.
+            if index > self.state.withLock({ $0.checkpoint.intent }) {
+                try self.parts.replicator.beginCheckpoint(of: self.name, through: index)
+                self.state.withLock { $0.checkpoint.intent = index }
+            }
         } catch {
             self.pager.endBackfill(isComplete: false)
             self.reportCheckpoint(OverlayLoss(error).text)

@@ -14,12 +14,12 @@ internal import DqliteProtocol
 ///
 /// The pager relies on how SQLite writes its WAL; another version, or another build, may do it differently.
 enum SelfTest {
+    /// - Parameter directory: Where its files are, if the system has none in memory: a node must start on a full disk too.
     /// - Throws: SQLITE_MISUSE (21) with what went wrong.
     static func run(in directory: String) throws(EngineError) {
-        let paths = ["leader", "follower"].map { "\(directory)/.dqlite-self-test-\($0)-journal" }
-        func removeFiles() { for path in paths { unlink(path) } }
-        removeFiles()
-        defer { removeFiles() }
+        let scratch = ["leader", "follower"].map { ScratchFile(named: $0, in: directory) }
+        defer { for file in scratch { file.remove() } }
+        let paths = scratch.map(\.path)
         // Nothing here has to last.
         let calls = rp_file_calls(
             context: nil, pwrite: { pwrite($1, $2, $3, $4) }, ftruncate: { ftruncate($1, $2) },
@@ -65,7 +65,8 @@ enum SelfTest {
         var handle: OpaquePointer?
         try self.check(ResultCode(rp_connection_open(pager.handle, RP_OVERLAY, &handle)), "a connection opens")
         defer { sqlite3_close_v2(handle) }
-        try self.check(ResultCode(sqlite3_exec(handle, sql, nil, nil, nil)), sql)
+        // What SQLite keeps for a savepoint would become a file as well.
+        try self.check(ResultCode(sqlite3_exec(handle, "PRAGMA temp_store = MEMORY; " + sql, nil, nil, nil)), sql)
     }
 
     private static func content(of path: String) throws(EngineError) -> [UInt8] {
@@ -89,5 +90,29 @@ enum SelfTest {
             message:
                 "SQLite \(String(cString: sqlite3_libversion())) fails the self-test, so that its databases cannot be "
                 + "replicated: \(what)")
+    }
+}
+
+/// A file that nobody else sees: in memory if the system can do that.
+private struct ScratchFile {
+    let path: String
+    /// Of the file in memory. nil: there is none.
+    private var descriptor: CInt?
+
+    init(named name: String, in directory: String) {
+        let descriptor = rp_memory_file()
+        let path = "/proc/self/fd/\(descriptor)"
+        if descriptor >= 0, access(path, R_OK | W_OK) == 0 {
+            self.path = path
+            self.descriptor = descriptor
+            return
+        }
+        if descriptor >= 0 { close(descriptor) }
+        self.path = "\(directory)/.dqlite-self-test-\(name)-journal"
+        unlink(self.path)
+    }
+
+    func remove() {
+        if let descriptor = self.descriptor { close(descriptor) } else { unlink(self.path) }
     }
 }

@@ -176,16 +176,12 @@ public final class DqliteNode: Service {
     }
 
     private func startEngine(in directory: DataDirectory, failure: Failure) async throws -> (Engine, Log) {
-        var configuration = EngineConfiguration(directory: directory.databases)
-        configuration.writeTimeout = self.configuration.timeouts.write
-        configuration.maximumDatabases = self.configuration.limits.databases
-        configuration.runsShortReadsOnCaller = true
-        configuration.allowsUntestedSQLite = self.configuration.allowsUntestedSQLite
         let id = self.configuration.id
         let logger = self.logger
-        return try await Self.blocking { [configuration, archive = self.configuration.logArchive] in
+        return try await Self.blocking { [configuration = self.configuration] in
             do {
-                let log = try Log(directory: directory.log, archive: archive)
+                let log = try Log(
+                    directory: directory.log, archive: configuration.logArchive, configuration: configuration.log)
                 if log.tornBytes > 0 {
                     logger.notice(
                         "The end of the log was cut off: a crash had interrupted its write",
@@ -195,12 +191,16 @@ public final class DqliteNode: Service {
                 let checkpoints = log.status.checkpoints.mapValues {
                     CheckpointPosition(intent: $0.intent, done: $0.done)
                 }
-                let engine = try Engine(configuration: configuration, replicator: replicator, checkpoints: checkpoints)
-                {
-                    Self.report($0, logger, failure)
-                }
+                let engine = try Engine(
+                    configuration: configuration.engine(in: directory.databases), replicator: replicator,
+                    checkpoints: checkpoints
+                ) { Self.report($0, logger, failure) }
                 do {
-                    try replicator.start(engine, nodeID: NodeID(id))
+                    if let obstacle = try replicator.start(engine, nodeID: NodeID(id)) {
+                        logger.warning(
+                            "Nothing can be written until there is room for the log; reads are served",
+                            metadata: ["error": "\(obstacle)"])
+                    }
                 } catch {
                     engine.close()
                     throw error

@@ -25,6 +25,8 @@ public struct DqliteNodeConfiguration: Sendable {
     public var limits = Limits()
     /// How long the node waits for others.
     public var timeouts = Timeouts()
+    /// What the databases and the log of the node may use.
+    public var storage = Storage()
     /// The loops that serve connections. nil: those that NIO shares by all of the process.
     public var eventLoopGroup: (any EventLoopGroup)?
 
@@ -83,6 +85,39 @@ public struct DqliteNodeConfiguration: Sendable {
         /// The defaults.
         public init() {}
     }
+
+    /// What the databases and the log of a node may use. What is said of a database holds for each of them. Where nothing
+    /// else is said, numbers are at least 1, and durations longer than zero and at most 100 years.
+    public struct Storage: Sendable, Hashable {
+        /// Batches of a database that are replicated at a time. More than one pays when that takes milliseconds.
+        public var batchesInFlight = 1
+        /// Bytes of pages that a transaction may change: from 64 KiB to 1 GiB. A larger one fails with SQLITE_FULL (13).
+        public var maximumTransactionSize = 64 << 20
+        /// How long a transaction may be open. Then it is rolled back, and its next request fails with SQLITE_ABORT_ROLLBACK
+        /// (516). What runs as a transaction of its own is bounded by the timeout of its request only.
+        public var maximumTransactionDuration = Duration.seconds(600)
+        /// How long a transaction may wait for the next request. Then it is rolled back, as above.
+        public var transactionIdleLimit = Duration.seconds(60)
+        /// Bytes of pages of a database in memory, above which those that its file has are dropped, though readers need them:
+        /// they are read from the file. At most ``hardMemoryLimit``.
+        public var softMemoryLimit = 64 << 20
+        /// Bytes of pages of a database in memory, above which writers wait for pages to be copied into the file, and the oldest
+        /// reader that keeps them from it is given up: it fails with SQLITE_ABORT_ROLLBACK (516). At least twice
+        /// ``maximumTransactionSize``. It is no limit of the node: with many databases that are written to, all of them count.
+        public var hardMemoryLimit = 256 << 20
+        /// Pages of 4 KiB, at most 2^30, that are committed and not in the file of a database yet, above which they are copied
+        /// there.
+        public var checkpointPages = 4096
+        /// Time after which committed pages are copied into the file however few they are, so that a database that is idle does
+        /// not keep the log from being truncated.
+        public var checkpointIdleLimit = Duration.seconds(30)
+        /// Bytes of the log, at least 128 MiB, above which it is truncated although other members of the cluster still wait
+        /// for its entries. Those that a database file lacks are kept, however many.
+        public var maximumLogSize = 1 << 30
+
+        /// The defaults.
+        public init() {}
+    }
 }
 
 extension DqliteNodeConfiguration {
@@ -116,6 +151,16 @@ extension DqliteNodeConfiguration {
             ("limits.pendingBytesPerConnection", self.limits.pendingBytesPerConnection, 4096...Int.max / 8),
             ("limits.dumps", self.limits.dumps, 1...Int.max),
             ("limits.databases", self.limits.databases, 1...Int.max),
+            ("storage.batchesInFlight", self.storage.batchesInFlight, 1...Int.max),
+            ("storage.maximumTransactionSize", self.storage.maximumTransactionSize, 64 << 10...1 << 30),
+            // A transaction lies in memory twice, on its way from one view to the other.
+            (
+                "storage.hardMemoryLimit", self.storage.hardMemoryLimit,
+                2 * max(1, min(self.storage.maximumTransactionSize, 1 << 30))...Int.max / 4
+            ),
+            ("storage.softMemoryLimit", self.storage.softMemoryLimit, 1...max(1, self.storage.hardMemoryLimit)),
+            ("storage.checkpointPages", self.storage.checkpointPages, 1...1 << 30),
+            ("storage.maximumLogSize", self.storage.maximumLogSize, 128 << 20...Int.max),
         ]
         for (name, value, range) in limits where !range.contains(value) {
             let bound = value < range.lowerBound ? "below \(range.lowerBound)" : "above \(range.upperBound)"
@@ -127,6 +172,14 @@ extension DqliteNodeConfiguration {
         ]
         for (name, value) in timeouts where value < .zero {
             throw DqliteNodeError(.invalidConfiguration, "\(name) is negative")
+        }
+        let bounds: [(String, Duration)] = [
+            ("storage.maximumTransactionDuration", self.storage.maximumTransactionDuration),
+            ("storage.transactionIdleLimit", self.storage.transactionIdleLimit),
+            ("storage.checkpointIdleLimit", self.storage.checkpointIdleLimit),
+        ]
+        for (name, value) in bounds where value <= .zero || value > .seconds(100 * 366 * 24 * 3600) {
+            throw DqliteNodeError(.invalidConfiguration, "\(name) is \(value)")
         }
     }
 }

@@ -9,6 +9,8 @@ final class LocalReplicator: Replicator {
     private struct State {
         /// The term that the node leads in.
         var term: Term?
+        /// The term's own first entry, if there was no room for it yet: it goes before the first command.
+        var barrier: Entry?
     }
 
     let log: Log
@@ -22,7 +24,13 @@ final class LocalReplicator: Replicator {
     }
 
     /// Applies to the engine what its files may lack, and makes this node the leader of a new term.
-    func start(_ engine: Engine, nodeID: NodeID) throws {
+    ///
+    /// A log without room does not keep it from leading. The first entry of a term shows which entries of earlier terms are
+    /// committed, and a node that is alone knows that: all that its log holds are. Writes are refused until there is room for
+    /// that entry and theirs, which the log finds out at each of them.
+    ///
+    /// - Returns: Why nothing can be written for now; nil: it can.
+    func start(_ engine: Engine, nodeID: NodeID) throws -> LogError? {
         let status = self.log.status
         var index = status.firstIndex
         while index <= status.lastIndex {
@@ -39,11 +47,26 @@ final class LocalReplicator: Replicator {
         let term = Term(self.log.hardState.term.rawValue + 1)
         try self.log.save(HardState(term: term, vote: nodeID))
         let barrier = Entry(index: status.lastIndex.next, term: term, kind: .barrier, data: [])
-        let durable = Completion()
-        try self.log.append([barrier]) { durable.fulfil($0) }
-        engine.passed(try durable.wait())
-        self.state.withLock { $0.term = term }
+        let obstacle = try self.append(barrier)
+        self.state.withLock { state in
+            state.term = term
+            state.barrier = obstacle == nil ? nil : barrier
+        }
+        if obstacle == nil { engine.passed(barrier.index) }
         engine.lead(in: term)
+        return obstacle
+    }
+
+    /// Returns when the entry is durable, or that there is no room for it.
+    private func append(_ barrier: Entry) throws(LogError) -> LogError? {
+        let durable = Completion()
+        do throws(LogError) {
+            try self.log.append([barrier]) { durable.fulfil($0) }
+        } catch .noSpace(let error) {
+            return .noSpace(error)
+        }
+        _ = try durable.wait()
+        return nil
     }
 
     // MARK: Replicator
@@ -55,9 +78,10 @@ final class LocalReplicator: Replicator {
         // The lock makes one place in the log follow the other.
         try self.state.withLock { state throws(ProposalRefusal) in
             guard state.term == term else { throw .notLeader }
-            let entry = Entry(index: self.log.status.lastIndex.next, term: term, kind: .command, data: command)
+            let index = state.barrier?.index.next ?? self.log.status.lastIndex.next
+            let entry = Entry(index: index, term: term, kind: .command, data: command)
             do throws(LogError) {
-                try self.log.append([entry]) { result in
+                try self.log.append((state.barrier.map { [$0] } ?? []) + [entry]) { result in
                     switch result {
                     case .success(let index): completion(.success(index))
                     case .failure(let error):
@@ -65,6 +89,7 @@ final class LocalReplicator: Replicator {
                         self.fail(error)
                     }
                 }
+                state.barrier = nil
             } catch {
                 switch error {
                 case .queueFull: throw .queueFull

@@ -40,6 +40,25 @@ struct NodeCommand: AsyncParsableCommand {
     @Flag(help: "Take a version of SQLite that this program was not tested with.")
     var allowUntestedSqlite = false
 
+    @Option(help: "How long a transaction may be open, as 30s, 500ms, 10min or 2h; then it is rolled back.")
+    var maximumTransactionDuration = TimeSpan(Self.storage.maximumTransactionDuration)
+
+    @Option(help: "How long a transaction may wait for its next request; then it is rolled back.")
+    var transactionIdleLimit = TimeSpan(Self.storage.transactionIdleLimit)
+
+    @Option(help: "Pages that a transaction may change, in bytes, KiB, MiB or GiB; a larger one fails.")
+    var maximumTransactionSize = Size(bytes: Self.storage.maximumTransactionSize)
+
+    @Option(
+        help: """
+            Memory for the pages of each database, not of all together: above it writers wait, and the oldest reader is \
+            given up. At least twice the maximum transaction size.
+            """)
+    var memoryLimit = Size(bytes: Self.storage.hardMemoryLimit)
+
+    @Option(help: "Size of the log above which it waits for no other member of the cluster any more.")
+    var maximumLogSize = Size(bytes: Self.storage.maximumLogSize)
+
     @Option(help: ArgumentHelp("Where the files of the log go that are not needed any more.", visibility: .hidden))
     var logArchive: String?
 
@@ -51,6 +70,8 @@ struct NodeCommand: AsyncParsableCommand {
         })
     var logLevel: Logger.Level = .notice
 
+    private static let storage = DqliteNodeConfiguration.Storage()
+
     func run() async throws {
         LoggingSystem.bootstrap { label in StreamLogHandler.standardError(label: label) }
         var logger = Logger(label: "dqlite")
@@ -61,6 +82,12 @@ struct NodeCommand: AsyncParsableCommand {
         configuration.allowsInsecureAddress = self.insecure
         configuration.allowsUntestedSQLite = self.allowUntestedSqlite
         configuration.logArchive = self.logArchive
+        configuration.storage.maximumTransactionDuration = self.maximumTransactionDuration.duration
+        configuration.storage.transactionIdleLimit = self.transactionIdleLimit.duration
+        configuration.storage.maximumTransactionSize = self.maximumTransactionSize.bytes
+        configuration.storage.hardMemoryLimit = self.memoryLimit.bytes
+        configuration.storage.softMemoryLimit = min(configuration.storage.softMemoryLimit, self.memoryLimit.bytes)
+        configuration.storage.maximumLogSize = self.maximumLogSize.bytes
         let node = DqliteNode(configuration: configuration, logger: logger)
         let group = ServiceGroup(
             services: [node], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)

@@ -48,9 +48,7 @@ struct Model: Sendable {
             let found = parts[number] ?? 0
             let isThere = ticket.fate == .present && self.deletedBy[number] == nil
             if found != (isThere ? ticket.parts : 0) {
-                problems.append(
-                    "ticket \(number) is \(ticket.fate)\(isThere ? "" : ", or deleted,") and has \(found) of \(ticket.parts) parts"
-                )
+                problems.append(Self.mismatch(number, ticket, isThere: isThere, found: found))
             }
             if ticket.createsTable, tables.contains(number) != (ticket.fate == .present) {
                 problems.append(
@@ -62,5 +60,10 @@ struct Model: Sendable {
             problems.append("ticket \(number) is there, and nobody wrote it")
         }
         return problems
+    }
+
+    /// The problem of a ticket that has not the parts that it must have.
+    static func mismatch(_ number: Int64, _ ticket: Ticket, isThere: Bool, found: Int) -> String {
+        "ticket \(number) is \(ticket.fate)\(isThere ? "" : ", or deleted,") and has \(found) of \(ticket.parts) parts"
     }
 }

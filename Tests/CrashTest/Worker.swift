@@ -37,7 +37,13 @@ actor Worker {
     }
 
     /// Notes what must be as if a ticket had been acknowledged that was not: the check has to find it.
-    func pretend() { self.model.write(self.ticket(), .init(fate: .present, parts: 1)) }
+    ///
+    /// - Returns: The problem that it has to name.
+    func pretend() -> String {
+        let number = self.ticket()
+        self.model.write(number, .init(fate: .present, parts: 1))
+        return Model.mismatch(number, self.model.tickets[number]!, isThere: true, found: 0)
+    }
 
     func check(parts: [Int64: Int], tables: Set<Int64>) -> [String] { self.model.check(parts: parts, tables: tables) }
 

@@ -79,6 +79,10 @@ typedef struct rp_options {
 /// - options: NULL for the defaults.
 int rp_open(const char *path, const rp_options *options, rp_database **out);
 
+/// Makes an empty file in memory, that no directory holds and that goes when its descriptor is closed. Returns the
+/// descriptor, or -1 where the system has no such files.
+int rp_memory_file(void);
+
 /// Closes a database. Returns SQLITE_BUSY, and changes nothing, while connections or batches are left.
 int rp_close(rp_database *database);
 

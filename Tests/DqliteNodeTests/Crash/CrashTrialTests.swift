@@ -36,7 +36,9 @@ struct CrashTrialTests {
             total)
     }
 
-    @Test("a planted defect is found", arguments: [CrashDefect.skipsRedo, .ignoresDurability, .skipsIntent])
+    @Test(
+        "a planted defect is found",
+        arguments: [CrashDefect.skipsRedo, .ignoresDurability, .skipsIntent, .releasesEarly])
     func defects(defect: CrashDefect) async {
         for seed in 1...UInt64(100) {
             // What does not start any more is found as well.

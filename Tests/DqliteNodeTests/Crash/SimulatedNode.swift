@@ -56,6 +56,8 @@ final class SimulatedNode {
     private(set) var log: Log?
     private(set) var replicator: TrialReplicator?
     private(set) var engine: Engine?
+    /// Why nothing could be written when it started.
+    private(set) var obstacle: LogError?
     var peersCommit = false
     var defect: CrashDefect?
 
@@ -106,7 +108,7 @@ final class SimulatedNode {
                 [reports] event in reports.add { $0.events.append(event) }
             }
             self.engine = engine
-            try replicator.start(engine)
+            self.obstacle = try replicator.start(engine)
         } catch {
             self.discard()
             throw error

@@ -134,6 +134,41 @@ import Testing
         #expect(try self.count(try self.restart(node)) == acknowledged + 1)
     }
 
+    /// A term begins with an entry of its own, for which there may be no room.
+    @Test("a node starts on a full disk, with a log that is full: it reads, and writes when there is room")
+    func startWithoutRoom() throws {
+        // Entries of three pages leave less than that, sooner or later so little that nothing fits.
+        let (node, client) = try self.node(segmentSize: 32 << 10)
+        node.disk.faults.capacity = node.disk.files.reduce(0) { $0 + $1.value.count }
+        var number: Int64 = 2
+        while try client.startExec(Self.insert(Int(number))).wait().failure == nil, number < 100 { number += 1 }
+        // Each start adds an entry, until there is no room for one.
+        var again = client
+        for _ in 0..<1000 where node.obstacle == nil { again = try self.restart(node, killed: true) }
+        guard case .noSpace = node.obstacle else {
+            Issue.record("\(String(describing: node.obstacle))")
+            return
+        }
+        for _ in 0..<3 {
+            #expect(try self.count(again) == number - 1)
+            let error = try self.failure(again, Self.insert(1000))
+            #expect(error.code == FailureCode.full)
+            #expect(error.outcome == .notCommitted)
+            #expect(error.message.contains("no space left for the log"))
+        }
+        again = try self.restart(node)
+        #expect(node.obstacle != nil)
+        // Those of the crashes.
+        let failures = node.reports.now.logFailures.count
+        node.disk.faults.capacity = .max
+        try again.exec(Self.insert(1000))
+        try again.exec(Self.insert(1001))
+        #expect(node.reports.now.logFailures.count == failures)
+        again = try self.restart(node)
+        #expect(node.obstacle == nil)
+        #expect(try self.count(again) == number + 1)
+    }
+
     @Test("a checkpoint can be recorded on a full disk, and makes the room that writes wait for")
     func checkpointMakesRoom() throws {
         let (node, client) = try self.node(segmentSize: 32 << 10) { $0.checkpointIdleLimit = .seconds(1) }
@@ -182,6 +217,21 @@ import Testing
         #expect(node.reports.now.engineFailures == [])
         #expect(try self.count(again) == 21)
         #expect(try self.count(try self.restart(node)) == 21)
+    }
+
+    @Test("an attempt to write the same pages again costs the log nothing")
+    func repeatedAttempts() throws {
+        let (node, client) = try self.node { $0.checkpointIdleLimit = .milliseconds(20) }
+        #expect(node.files.waitForCheckpoint(of: Self.database, at: try #require(node.log?.status.lastIndex)))
+        node.files.faults.writesToFailure = 0
+        try client.exec(Self.insert(2))
+        #expect(node.reports.wait { !$0.checkpointFailures.isEmpty })
+        let syncs = node.disk.syncs
+        #expect(node.reports.wait { $0.checkpointFailures.count >= 4 })
+        #expect(node.disk.syncs == syncs)
+        node.files.faults.writesToFailure = nil
+        #expect(node.files.waitForCheckpoint(of: Self.database, at: try #require(node.log?.status.lastIndex)))
+        #expect(try self.count(try self.restart(node, killed: true)) == 2)
     }
 
     @Test("after a failed sync of a file nothing is written into it, not at the end either; redo repairs it")

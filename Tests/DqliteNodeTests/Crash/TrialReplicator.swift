@@ -16,6 +16,8 @@ enum CrashDefect {
     case ignoresDurability
     /// Pages are written before the log says so.
     case skipsIntent
+    /// The head of the log goes up to the newest entry that is applied, though files lack some of them.
+    case releasesEarly
 }
 
 /// The replicator of a node that is alone, watched: what it commits is kept, for a replay.
@@ -50,12 +52,15 @@ final class TrialReplicator: Replicator {
     }
 
     /// Applies what files lack, and leads.
-    func start(_ engine: Engine) throws {
-        try self.local.start(engine, nodeID: NodeID(1))
+    ///
+    /// - Returns: Why nothing can be written for now.
+    func start(_ engine: Engine) throws -> LogError? {
+        let obstacle = try self.local.start(engine, nodeID: NodeID(1))
         self.state.withLock { state in
             state.lastIndex = self.local.log.status.lastIndex
             state.term = self.local.log.status.lastTerm
         }
+        return obstacle
     }
 
     /// The commands of entries that were committed since the start.
@@ -69,6 +74,8 @@ final class TrialReplicator: Replicator {
             return try self.local.propose(command, term: term) { result in
                 if case .success(let index) = result { self.state.withLock { $0.committed[index] = command } }
                 completion(result)
+                // It is applied now.
+                if self.defect == .releasesEarly, case .success(let index) = result { self.release(through: index) }
             }
         }
         if self.local.log.failure != nil { throw .failed("the power failed") }

@@ -55,6 +55,37 @@ struct CommandLineTests {
         }
     }
 
+    @Test func takesLimits() async throws {
+        try await withTemporaryDirectoryAsync { path in
+            let (process, output, _) = try Tool.start([
+                "node", "--address", "127.0.0.1:0", "--data-dir", path + "/node", "--maximum-transaction-size", "64KiB",
+                "--transaction-idle-limit", "30s", "--maximum-transaction-duration", "10min", "--memory-limit",
+                "1048576", "--maximum-log-size", "1GiB",
+            ])
+            defer { if process.isRunning { kill(process.processIdentifier, SIGKILL) } }
+            let line = Tool.readyLine(output)
+            let host = try #require(line.range(of: "address="))
+            let address = try #require(NodeAddress(String(line[host.upperBound...].dropLast())))
+            try await TestConnection.with(address) { connection in
+                try await connection.send(ByteBuffer(integer: Preface.dqlite, endianness: .little))
+                #expect(try await connection.call(OpenRequest(name: "test")) == DatabaseResponse())
+                try await connection.exec("CREATE TABLE t (x)")
+                let error = await #expect(throws: TestFailure.self) {
+                    try await connection.exec("INSERT INTO t VALUES (zeroblob(100000))")
+                }
+                #expect(error?.failure.message.contains("65536 bytes") == true)
+            }
+            kill(process.processIdentifier, SIGTERM)
+            process.waitUntilExit()
+        }
+        for bad in ["1 MiB", "-1", "1mb", "9999999999GiB", ""] {
+            let ended = try self.run(["node", "--data-dir", "none", "--memory-limit", bad])
+            #expect(ended.status == 64)
+        }
+        let ended = try self.run(["node", "--data-dir", "none", "--memory-limit", "8MiB"])
+        #expect(ended.errors == "dqlite: storage.hardMemoryLimit is 8388608, below 134217728\n")
+    }
+
     @Test func saysWhyItCannotStart() throws {
         try withTemporaryDirectory { path in
             let open = try self.run(["node", "--address", "0.0.0.0:0", "--data-dir", path + "/node"])
