@@ -86,6 +86,8 @@ final class CrashTrial {
             try await self.killWhileStarting(after: .milliseconds(self.random.below(60)))
         }
         let node = try self.start()
+        // Also when the check has found something.
+        defer { node.kill() }
         try await self.check(port: node.port)
         let delay = Duration.milliseconds(self.random.below(10) == 0 ? 800 : 10 + self.random.below(250))
         await Self.write(self.workers, node, for: delay)
@@ -165,6 +167,7 @@ final class CrashTrial {
     /// - Returns: What there was.
     func finish() async throws -> String {
         let node = try self.start()
+        defer { node.kill() }
         try await self.check(port: node.port)
         let status = node.stop()
         guard status == 0 else { throw Findings(problems: ["the node ended with status \(status)"]) }

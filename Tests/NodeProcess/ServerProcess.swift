@@ -61,8 +61,9 @@ public final class ServerProcess {
         return self.process.terminationStatus
     }
 
-    /// Ends it at once, with nothing that it could still do.
+    /// Ends it at once, with nothing that it could still do. If it has ended nothing happens.
     public func kill() {
+        guard self.process.isRunning else { return }
         _ = systemKill(self.id, SIGKILL)
         self.process.waitUntilExit()
     }
