@@ -12,21 +12,23 @@ extension Database {
     /// - Returns: Whether the overlay takes more transactions now. If not, the lane is woken later.
     func lookAfterOverlay() -> Bool {
         while let cut = self.nextBatch() { self.offer(cut) }
-        let (generation, hasOverlay, wantsRebuild) = self.state.withLock {
-            ($0.generation, $0.hasOverlay, $0.checkpoint.wantsRebuild)
+        let (generation, hasOverlay, wantsRebuild, isBusy, holdsWriters) = self.state.withLock {
+            (
+                $0.generation, $0.hasOverlay, $0.checkpoint.wantsRebuild, $0.inFlight > 0 || $0.held != nil,
+                $0.checkpoint.holdsWriters
+            )
         }
         if hasOverlay, !self.pager.hasOverlay {
             let loss = OverlayLoss.noSpace("there is no memory for what was written to \(self.name)")
-            self.doomOverlay(loss, generation: generation)
-            self.parts.events(.overlayLost(database: self.name, reason: loss.text))
+            // Unless it is being thrown away, which the state says only when that is done.
+            if self.doomOverlay(loss, generation: generation) {
+                self.parts.events(.overlayLost(database: self.name, reason: loss.text))
+            }
         } else if hasOverlay, wantsRebuild {
             // Somebody reads an older snapshot of the overlay: later.
             if self.pager.rebuildOverlay().value != SQLITE_BUSY {
                 self.state.withLock { $0.checkpoint.wantsRebuild = false }
             }
-        }
-        let (isBusy, holdsWriters) = self.state.withLock {
-            ($0.inFlight > 0 || $0.held != nil, $0.checkpoint.holdsWriters)
         }
         if holdsWriters { return false }
         return !isBusy || self.pager.uncutPages < self.parts.configuration.maximumTransactionSize / 4096

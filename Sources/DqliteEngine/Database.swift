@@ -232,13 +232,15 @@ final class Database: AlarmTarget {
     /// - Parameters:
     ///   - generation: Only if it is still this one.
     ///   - term: The one in which this node leads no more; a later one is not touched.
-    func doomOverlay(_ loss: OverlayLoss, generation: UInt64? = nil, endingTerm term: Term? = nil) {
-        let (dropped, sessions) = self.overlayLock.withLock { _ -> ([Gates.Waiter], [EngineSession]) in
+    /// - Returns: Whether there was one to throw away.
+    @discardableResult
+    func doomOverlay(_ loss: OverlayLoss, generation: UInt64? = nil, endingTerm term: Term? = nil) -> Bool {
+        let lost = self.overlayLock.withLock { _ -> (dropped: [Gates.Waiter], sessions: [EngineSession])? in
             let isThere = self.state.withLock { state in
                 if let term, state.term == term { state.term = nil }
                 return state.hasOverlay && state.generation == generation ?? state.generation
             }
-            guard isThere else { return ([], []) }
+            guard isThere else { return nil }
             self.loss.withLock { $0 = loss }
             self.pager.doomOverlay()
             return self.state.withLock { state in
@@ -249,12 +251,15 @@ final class Database: AlarmTarget {
                 return (state.gates.take(above: state.proposedSequence), Array(state.overlaySessions.values))
             }
         }
-        for waiter in dropped { waiter.session.commitReached(waiter.ticket, .dropped(loss)) }
-        let writer = self.state.withLock { $0.writer }
-        for session in sessions {
-            session.giveUp(because: .overlayLost(loss), isAnyway: session === writer)
+        if let lost {
+            for waiter in lost.dropped { waiter.session.commitReached(waiter.ticket, .dropped(loss)) }
+            let writer = self.state.withLock { $0.writer }
+            for session in lost.sessions {
+                session.giveUp(because: .overlayLost(loss), isAnyway: session === writer)
+            }
         }
         self.lane.wake()
+        return lost != nil
     }
 
     func overlayOpened(by session: EngineSession) {
