@@ -105,7 +105,7 @@ let package = Package(
         .executableTarget(
             name: "node-benchmark",
             dependencies: [
-                "CSQLite", "DqliteClient", "DqliteFraming", "DqliteProtocol", "NodeProcess",
+                "CSQLite", "DqliteClient", "DqliteFraming", "DqliteProtocol", "NodeProcess", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -160,7 +160,7 @@ let package = Package(
         .testTarget(
             name: "DqliteProtocolTests",
             dependencies: [
-                "DqliteFuzzing", "DqliteProtocol", "DqliteWire", "ProtobufOracle",
+                "DqliteFuzzing", "DqliteProtocol", "DqliteWire", "ProtobufOracle", "TestSupport",
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ],
             exclude: ["Fixtures"], swiftSettings: settings),
@@ -173,7 +173,7 @@ let package = Package(
         .target(
             name: "LogSimulation", dependencies: ["DqliteLog", "TestSupport"], path: "Tests/LogSimulation",
             swiftSettings: settings),
-        .testTarget(name: "DqliteRaftTests", dependencies: ["DqliteRaft"], swiftSettings: settings),
+        .testTarget(name: "DqliteRaftTests", dependencies: ["DqliteRaft", "TestSupport"], swiftSettings: settings),
         .testTarget(
             name: "DqliteLogTests",
             dependencies: [

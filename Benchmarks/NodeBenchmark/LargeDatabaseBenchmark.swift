@@ -2,6 +2,7 @@ import DqliteClient
 import Foundation
 import Logging
 import NodeProcess
+import TestSupport
 
 /// A database that is larger than what a node may have of it in memory: what it takes to fill, read and reopen it.
 struct LargeDatabaseBenchmark {
@@ -67,7 +68,7 @@ struct LargeDatabaseBenchmark {
 
             start = self.clock.now
             try await connection.withPreparedStatement("SELECT data FROM item WHERE id = ?") { select in
-                var random = RandomNumbers(seed: 1)
+                var random = SeededRandom(seed: 1)
                 for _ in 0..<self.reads {
                     let id = Int(random.next() % UInt64(rows)) + 1
                     let found = try await select.query(id).decode([UInt8].self).collect()
@@ -168,7 +169,7 @@ struct LargeDatabaseBenchmark {
     private func fill(_ connection: DqliteConnection, from first: Int, to end: Int) async throws {
         let values = repeatElement("(?)", count: Self.rowsPerTransaction).joined(separator: ", ")
         try await connection.withPreparedStatement("INSERT INTO item (data) VALUES \(values)") { insert in
-            var random = RandomNumbers(seed: UInt64(first))
+            var random = SeededRandom(seed: UInt64(first))
             for _ in stride(from: first, to: end, by: Self.rowsPerTransaction) {
                 var bindings = DqliteBindings()
                 for _ in 0..<Self.rowsPerTransaction { bindings.append(random.bytes(Self.rowSize)) }
@@ -203,20 +204,8 @@ private func megabytes(_ bytes: Int) -> String { format(Double(bytes) / 1e6, 1) 
 private func kilobytes(_ bytes: Int) -> String { format(Double(bytes) / 1e3, 1) + " kB" }
 private func milliseconds(_ duration: Duration) -> String { format(duration.inSeconds * 1000, 0) + " ms" }
 
-/// SplitMix64: data that nothing can compress or guess, the same in each run.
-struct RandomNumbers {
-    private var state: UInt64
-
-    init(seed: UInt64) { self.state = seed }
-
-    mutating func next() -> UInt64 {
-        self.state &+= 0x9e37_79b9_7f4a_7c15
-        var value = self.state
-        value = (value ^ (value >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        value = (value ^ (value >> 27)) &* 0x94d0_49bb_1331_11eb
-        return value ^ (value >> 31)
-    }
-
+extension SeededRandom {
+    /// Data that nothing can compress or guess, the same in each run.
     mutating func bytes(_ count: Int) -> [UInt8] {
         [UInt8](unsafeUninitializedCapacity: count) { memory, initialized in
             let raw = UnsafeMutableRawBufferPointer(memory)

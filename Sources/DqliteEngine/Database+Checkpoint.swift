@@ -31,7 +31,8 @@ extension Database {
             return (begins, nil)
         }
         if begins { self.scheduleCheckpoint() }
-        if let next = [alarm, pause].compactMap({ $0 }).min() { self.callAgain(at: next) }
+        if let alarm { self.callAgain(at: alarm) }
+        if let pause { self.callAgain(at: pause) }
     }
 
     /// Writers do not add to what cannot be copied into the file yet, for whatever reason.

@@ -281,8 +281,8 @@ public final class Engine: Sendable {
 
     /// A database that does not exist and that no session has open is not kept.
     private static func forgetUnused(_ key: [UInt8], _ state: inout State) {
-        guard let entry = state.databases[key], entry.sessions == 0, !entry.database.exists,
-            // What its creator wrote before it went away may still be committed.
+        guard let entry = state.databases[key], entry.sessions == 0,
+            // What its creator wrote before it went away may still be committed: then it exists, and this is asked after that.
             !entry.database.isUnsettled, !entry.database.exists, entry.database.close()
         else { return }
         state.databases[key] = nil

@@ -68,7 +68,6 @@ extension EngineError {
 }
 
 extension StopReason {
-    /// Whether an open transaction is rolled back with it.
     /// Whether an operation that only waits for its commit ends for it. What is done is not interrupted; and what became of
     /// the overlay is told by the commit itself.
     var endsWaitForCommit: Bool {
@@ -78,6 +77,7 @@ extension StopReason {
         }
     }
 
+    /// Whether an open transaction is rolled back with it.
     var endsTransaction: Bool {
         switch self {
         case .transactionTooLong, .transactionIdle, .closing, .overlayLost, .snapshotTooOld: true

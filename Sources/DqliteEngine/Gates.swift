@@ -12,8 +12,6 @@ struct Gates {
     private(set) var waiters: [Waiter] = []
     private var first = 0
 
-    var isEmpty: Bool { self.first == self.waiters.count }
-
     mutating func insert(_ waiter: Waiter) {
         // Nearly always the last.
         var position = self.waiters.count

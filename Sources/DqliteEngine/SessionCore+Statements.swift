@@ -334,6 +334,14 @@ extension SessionCore {
         connection.authorizer.hasDeniedChange && !self.execution!.isSecondTry
     }
 
+    /// Whether a statement has met a PRAGMA inside of a SELECT, or a function that a view calls, which only the session's own
+    /// connection can answer: compiled once more it runs there.
+    private func turnsOutToNeedOverlay(_ connection: Connection) -> Bool {
+        guard connection.authorizer.needsOverlay, !self.execution!.needsOverlay else { return false }
+        self.execution!.needsOverlay = true
+        return true
+    }
+
     /// Compiles the statement again, and runs it.
     private func tryAgain(
         _ bytes: UnsafeRawBufferPointer, _ session: EngineSession, at thread: SliceThread
@@ -371,10 +379,7 @@ extension SessionCore {
             if result == SQLITE_DONE { return true }
             guard result == SQLITE_ROW else {
                 if isFirst, self.lacksTurn(connection) { return false }
-                if connection.authorizer.needsOverlay, !self.execution!.needsOverlay {
-                    self.execution!.needsOverlay = true
-                    return false
-                }
+                if self.turnsOutToNeedOverlay(connection) { return false }
                 throw self.failure(ResultCode(result), session)
             }
             isFirst = false
@@ -470,11 +475,7 @@ extension SessionCore {
             if !self.execution!.stream.hasStepped, self.lacksTurn(connection) {
                 return try self.tryAgain(bytes, session, at: thread)
             }
-            // A PRAGMA inside of a SELECT, or a function that a view calls, which only the session's own connection can answer.
-            if connection.authorizer.needsOverlay, !self.execution!.needsOverlay,
-                self.execution!.stream.partsEnded == 0
-            {
-                self.execution!.needsOverlay = true
+            if self.execution!.stream.partsEnded == 0, self.turnsOutToNeedOverlay(connection) {
                 sink.discardPart()
                 return try self.tryAgain(bytes, session, at: thread)
             }

@@ -1,22 +1,10 @@
 import DqliteEngine
 import DqliteProtocol
+import TestSupport
 import Testing
 
 @Suite("Everything at once")
 struct EngineChaosTests {
-    /// The same numbers for the same seed, on every system.
-    struct Random: RandomNumberGenerator {
-        var state: UInt64
-
-        mutating func next() -> UInt64 {
-            self.state &+= 0x9e37_79b9_7f4a_7c15
-            var value = self.state
-            value = (value ^ (value >> 30)) &* 0xbf58_476d_1ce4_e5b9
-            value = (value ^ (value >> 27)) &* 0x94d0_49bb_1331_11eb
-            return value ^ (value >> 31)
-        }
-    }
-
     @Test(
         "sessions that read, write, pause, are interrupted and closed at any time answer each request once",
         arguments: 1...6)
@@ -27,7 +15,7 @@ struct EngineChaosTests {
             $0.partSize = 64
         }
         try engine.session().exec("CREATE TABLE t (a, b UNIQUE)")
-        var random = Random(state: seed)
+        var random = SeededRandom(seed: seed)
         var sessions: [(session: TestSession, sink: CollectingSink?)] = []
         for _ in 0..<8 {
             sessions.append((try engine.session("test", Bool.random(using: &random) ? .dqlite : .protobuf), nil))

@@ -6,12 +6,8 @@ import Testing
 
 @Suite("Answers and commits")
 struct EngineCommitTests {
-    private func engine(_ change: @escaping (inout EngineConfiguration) -> Void = { _ in }) throws -> TestEngine {
-        let engine = try TestEngine(change)
-        try engine.session().exec("CREATE TABLE t (a UNIQUE); INSERT INTO t VALUES (0)")
-        engine.log.change { $0.commitsAtOnce = false }
-        engine.log.forgetProposals()
-        return engine
+    private func engine(_ change: (inout EngineConfiguration) -> Void = { _ in }) throws -> TestEngine {
+        try .holdingCommits(after: "CREATE TABLE t (a UNIQUE); INSERT INTO t VALUES (0)", change)
     }
 
     @Test("nothing that was not committed is told to anybody: results, rows, errors, prepared statements")

@@ -161,6 +161,17 @@ final class TestEngine: Sendable {
         try self.log.start(self.engine, leads: leads)
     }
 
+    /// One that has run `sql`, and from now on commits when it is told to.
+    static func holdingCommits(
+        after sql: String, _ change: (inout EngineConfiguration) -> Void
+    ) throws -> TestEngine {
+        let engine = try TestEngine(change)
+        try engine.session().exec(sql)
+        engine.log.change { $0.commitsAtOnce = false }
+        engine.log.forgetProposals()
+        return engine
+    }
+
     deinit {
         self.engine.close()
         if self.ownsDirectory { try? FileManager.default.removeItem(atPath: self.directory) }

@@ -7,12 +7,8 @@ import Testing
 /// What is told when something goes wrong between a commit and its answer, and what is left then.
 @Suite("Outcomes")
 struct EngineOutcomeTests {
-    private func engine(_ change: @escaping (inout EngineConfiguration) -> Void = { _ in }) throws -> TestEngine {
-        let engine = try TestEngine(change)
-        try engine.session().exec("CREATE TABLE t (a UNIQUE)")
-        engine.log.change { $0.commitsAtOnce = false }
-        engine.log.forgetProposals()
-        return engine
+    private func engine(_ change: (inout EngineConfiguration) -> Void = { _ in }) throws -> TestEngine {
+        try .holdingCommits(after: "CREATE TABLE t (a UNIQUE)", change)
     }
 
     @Test(

@@ -2,6 +2,7 @@ import DqliteProtocol
 import DqliteWire
 import Foundation
 import ProtobufOracle
+import TestSupport
 import Testing
 
 /// The bytes of every message, in each encoding and revision, as they were when it was first released: they are decoded for ever.
@@ -16,7 +17,7 @@ import Testing
     func protobufIsWhatItWas(_ message: MessageCase) throws {
         let type = try #require(message.protobufType)
         let bytes = try self.golden(message, "protobuf") {
-            var random = SeededGenerator(name: message.name)
+            var random = SeededRandom(name: message.name)
             return try MessageFactory().bytes(of: message.name, .full, using: &random)
         }
         let decoded = try type.decode(protobuf: bytes)
@@ -28,7 +29,7 @@ import Testing
         let type = try #require(message.dqliteType)
         for revision in message.revisions {
             let bytes = try self.golden(message, "dqlite-\(revision)") {
-                var random = SeededGenerator(name: message.name)
+                var random = SeededRandom(name: message.name)
                 let protobuf = try MessageFactory().bytes(
                     of: message.name, .fullNative(revision: revision), using: &random)
                 let value = try #require(message.protobufType).decode(protobuf: protobuf)

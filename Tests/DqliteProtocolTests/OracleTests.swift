@@ -3,6 +3,7 @@ import DqliteProtocol
 import DqliteWire
 import Foundation
 import ProtobufOracle
+import TestSupport
 import Testing
 
 /// Random messages, compared with two implementations of protobuf that are not ours.
@@ -29,7 +30,7 @@ import Testing
     func protobufAgrees(_ message: MessageCase) throws {
         let type = try #require(message.protobufType)
         let factory = try MessageFactory()
-        var random = SeededGenerator(name: "protobuf \(message.name)")
+        var random = SeededRandom(name: "protobuf \(message.name)")
         for _ in 0..<Self.rounds {
             let bytes = factory.bytes(of: message.name, .random, using: &random)
             // That the oracles agree on the bytes proves that the factory makes what it should.
@@ -46,7 +47,7 @@ import Testing
         let type = try #require(message.dqliteType)
         let protobufType = try #require(message.protobufType)
         let factory = try MessageFactory()
-        var random = SeededGenerator(name: "dqlite \(message.name)")
+        var random = SeededRandom(name: "dqlite \(message.name)")
         for revision in message.revisions {
             for round in 0..<Self.rounds {
                 // Only what this encoding carries in this revision: then nothing may be lost.
@@ -69,7 +70,7 @@ import Testing
         let type = try #require(message.protobufType)
         let factory = try MessageFactory()
         let numbers = factory.singleMessages(of: name)
-        var random = SeededGenerator(name: "parts \(name)")
+        var random = SeededRandom(name: "parts \(name)")
         var cuts = 0
         for _ in 0..<3000 {
             let bytes = factory.bytes(of: name, .random, using: &random)
@@ -102,7 +103,7 @@ import Testing
     func protobufIsReadInAnyOrder(_ message: MessageCase) throws {
         let type = try #require(message.protobufType)
         let factory = try MessageFactory()
-        var random = SeededGenerator(name: "order \(message.name)")
+        var random = SeededRandom(name: "order \(message.name)")
         for _ in 0..<Self.rounds {
             let bytes = factory.bytes(of: message.name, .random, using: &random)
             let fields = try splitFields(bytes)

@@ -2,6 +2,7 @@ import DqliteFuzzing
 import DqliteProtocol
 import DqliteWire
 import Foundation
+import TestSupport
 import Testing
 
 /// Whatever arrives: no decoder traps or reads too far, and what decodes encodes to the same. (The fuzz targets check both;
@@ -16,7 +17,7 @@ import Testing
 
     @Test(arguments: MessageCase.all)
     func survivesDamage(_ message: MessageCase) throws {
-        var random = SeededGenerator(name: "damage \(message.name)")
+        var random = SeededRandom(name: "damage \(message.name)")
         try self.forEachInput(message, rounds: 12) { target, input in
             for _ in 0..<100 {
                 var damaged = input
@@ -49,7 +50,7 @@ import Testing
         _ message: MessageCase, rounds: Int, _ body: (FuzzTarget, [UInt8]) throws -> Void
     ) throws {
         let factory = try MessageFactory()
-        var random = SeededGenerator(name: "robustness \(message.name)")
+        var random = SeededRandom(name: "robustness \(message.name)")
         for round in 0..<rounds {
             let bytes = factory.bytes(of: message.name, round == 0 ? .full : .random, using: &random)
             if let input = FuzzTarget.protobuf.input(message.type, revision: 0, bytes: bytes) {

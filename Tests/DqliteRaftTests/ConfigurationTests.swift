@@ -1,4 +1,5 @@
 import DqliteRaft
+import TestSupport
 import Testing
 
 /// The data of configuration entries, as C nodes write and read it.
@@ -20,7 +21,7 @@ import Testing
     }
 
     @Test func readsWhatItWrites() throws {
-        var random = SeededGenerator(seed: 7)
+        var random = SeededRandom(seed: 7)
         for count in 0..<40 {
             let servers = (0..<count).map { place in
                 Configuration.Server(

@@ -1,11 +1,12 @@
 import DqliteRaft
+import TestSupport
 import Testing
 
 @testable import struct DqliteRaft.Raft
 
 /// Messages that no honest node sends: ignored or refused, and never trapped on.
 @Suite struct HostileTests {
-    private static func word(_ random: inout SeededGenerator) -> UInt64 {
+    private static func word(_ random: inout SeededRandom) -> UInt64 {
         switch random.next() % 8 {
         case 0: UInt64.max - random.next() % 3
         case 1: UInt64(Int64.max) - random.next() % 3
@@ -14,7 +15,7 @@ import Testing
         }
     }
 
-    private static func message(_ random: inout SeededGenerator) -> Message {
+    private static func message(_ random: inout SeededRandom) -> Message {
         let term = Term(Self.word(&random))
         let index = LogIndex(Self.word(&random))
         let other = LogIndex(Self.word(&random))
@@ -55,7 +56,7 @@ import Testing
 
     /// Any messages in any state: what was committed stays, and the places keep their order.
     @Test(arguments: 1...40 as ClosedRange<UInt64>) func anything(seed: UInt64) {
-        var random = SeededGenerator(seed: seed)
+        var random = SeededRandom(seed: seed)
         let stage = Stage(voters: 3, logs: [1: [1, 2], 2: [1, 2], 3: [1]])
         if seed % 2 == 0 { stage.elect(1) }
         stage[1].diskIsSlow = seed % 3 == 0

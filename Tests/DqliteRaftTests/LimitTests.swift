@@ -1,4 +1,5 @@
 import DqliteRaft
+import TestSupport
 import Testing
 
 @testable import struct DqliteRaft.Raft
@@ -121,7 +122,7 @@ import Testing
             id: NodeID(1), settings: settings,
             start: Raft.Start(
                 hardState: storage.hardState, configurations: storage.configurations(through: LogIndex(1))),
-            reader: storage, randomness: SeededGenerator(seed: 1), now: MonotonicInstant(.zero))
+            reader: storage, randomness: SeededRandom(seed: 1), now: MonotonicInstant(.zero))
         func ready() -> [Entry] {
             let ready = raft.ready()
             if let write = ready.write { storage.submit(write) }

@@ -1,4 +1,5 @@
 import DqliteRaft
+import TestSupport
 
 /// What clients, operators and bad luck do to a simulated cluster.
 extension Simulation {

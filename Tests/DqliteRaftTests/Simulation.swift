@@ -1,4 +1,5 @@
 import DqliteRaft
+import TestSupport
 
 @testable import struct DqliteRaft.Raft
 @testable import struct DqliteRaft.RaftDefects
@@ -68,7 +69,7 @@ final class Simulation {
     let faults: Faults
     let settings: RaftSettings
     let defects: RaftDefects
-    var random: SeededGenerator
+    var random: SeededRandom
     var now = 0
     var queue = EventQueue<Event>()
     var nodes: [NodeID: Node] = [:]
@@ -96,7 +97,7 @@ final class Simulation {
         self.seed = seed
         self.faults = faults
         self.defects = defects
-        self.random = SeededGenerator(seed: seed)
+        self.random = SeededRandom(seed: seed)
         self.settings = settings
         for place in 1...voters + others {
             let id = NodeID(UInt64(place))
@@ -115,7 +116,7 @@ final class Simulation {
             start: Raft.Start(
                 hardState: storage.hardState, applied: storage.snapshot.index,
                 configurations: storage.configurations(through: storage.lastIndex)),
-            reader: storage, randomness: SeededGenerator(seed: self.random.next()), now: self.instant)
+            reader: storage, randomness: SeededRandom(seed: self.random.next()), now: self.instant)
         raft.defects = self.defects
         return raft
     }

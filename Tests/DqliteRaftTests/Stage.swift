@@ -1,4 +1,5 @@
 import DqliteRaft
+import TestSupport
 
 @testable import struct DqliteRaft.Raft
 
@@ -57,7 +58,7 @@ final class Stage {
             start: Raft.Start(
                 hardState: storage.hardState, applied: storage.snapshot.index,
                 configurations: storage.configurations(through: storage.lastIndex)),
-            reader: storage, randomness: SeededGenerator(seed: self.seed &+ id.rawValue), now: clock)
+            reader: storage, randomness: SeededRandom(seed: self.seed &+ id.rawValue), now: clock)
     }
 
     subscript(id: UInt64) -> Node {

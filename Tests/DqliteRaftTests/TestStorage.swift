@@ -1,4 +1,5 @@
 import DqliteRaft
+import TestSupport
 
 /// A disk that remembers what was made durable, and that a crash may interrupt.
 ///
@@ -113,20 +114,7 @@ final class TestStorage: RaftLogReader, @unchecked Sendable {
     }
 }
 
-/// SplitMix64: small, seeded, and the same everywhere.
-struct SeededGenerator: RandomNumberGenerator, Sendable {
-    private var state: UInt64
-
-    init(seed: UInt64) { self.state = seed }
-
-    mutating func next() -> UInt64 {
-        self.state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = self.state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
-
+extension SeededRandom {
     /// True once in so many times.
     mutating func oneIn(_ count: Int) -> Bool { Int(self.next() % UInt64(count)) == 0 }
 }

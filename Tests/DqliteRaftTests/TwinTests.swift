@@ -1,4 +1,5 @@
 import DqliteRaft
+import TestSupport
 import Testing
 
 @testable import enum DqliteRaft.Quorum
@@ -9,7 +10,7 @@ import Testing
 @Suite struct TwinTests {
     /// The commit index: the largest place that more than half of the voters have, tried one after the other.
     @Test func quorums() {
-        var random = SeededGenerator(seed: 11)
+        var random = SeededRandom(seed: 11)
         for _ in 0..<20_000 {
             let count = Int(random.next() % 8)
             let matches = (0..<count).map { _ in LogIndex(random.next() % 12) }
@@ -22,7 +23,7 @@ import Testing
 
     /// A follower's log after any appends of a leader is what figure 2 says, done on a plain array of terms.
     @Test func logMatching() {
-        var random = SeededGenerator(seed: 13)
+        var random = SeededRandom(seed: 13)
         for _ in 0..<2_000 {
             var terms: [UInt64] = [1]
             for _ in 0..<random.next() % 8 { terms.append(terms.last! + (random.next() % 3 == 0 ? 1 : 0)) }
@@ -62,7 +63,7 @@ import Testing
 
     /// The log in memory and on a slow disk against an array: appends, cuts, acknowledgments and a cache of any size.
     @Test func theLog() {
-        var random = SeededGenerator(seed: 17)
+        var random = SeededRandom(seed: 17)
         for _ in 0..<500 {
             let storage = TestStorage(.voters(1))
             var log = RaftLog(reader: storage)

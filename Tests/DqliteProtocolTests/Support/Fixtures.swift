@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 
 /// Files beside the tests.
 enum Fixtures {
@@ -27,24 +28,9 @@ enum Fixtures {
     }
 }
 
-/// Numbers that are the same in every run from the same seed.
-struct SeededGenerator: RandomNumberGenerator {
-    var state: UInt64
-
-    init(seed: UInt64) { self.state = seed }
-
-    /// A seed that belongs to a name.
+extension SeededRandom {
+    /// With a seed that belongs to a name.
     init(name: String) {
-        self.state = name.utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+        self.init(seed: name.utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 })
     }
-
-    mutating func next() -> UInt64 {  // SplitMix64
-        self.state &+= 0x9e37_79b9_7f4a_7c15
-        var z = self.state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
-    }
-
-    mutating func chance(_ oneIn: Int) -> Bool { Int.random(in: 0..<oneIn, using: &self) == 0 }
 }

@@ -1,6 +1,7 @@
 import DqliteWire
 import Foundation
 import SwiftProtobuf
+import TestSupport
 
 /// Makes valid messages of any type from the schema's descriptors, as bytes of the protobuf encoding in their canonical form: fields
 /// by number, defaults left out. It knows nothing of the code under test, and sees what is added to the schema by itself.
@@ -63,11 +64,11 @@ struct MessageFactory {
     }
 
     /// The bytes of a message.
-    func bytes(of name: String, _ content: Content, using random: inout SeededGenerator) -> [UInt8] {
+    func bytes(of name: String, _ content: Content, using random: inout SeededRandom) -> [UInt8] {
         self.encode(type: ".dqlite.\(name)", content, turn: 0, using: &random)
     }
 
-    private func encode(type: String, _ content: Content, turn: Int, using random: inout SeededGenerator) -> [UInt8] {
+    private func encode(type: String, _ content: Content, turn: Int, using random: inout SeededRandom) -> [UInt8] {
         let message = self.messages[type]!
         var counts: [String: Int] = [:]
         var fields: [(number: Int32, bytes: [UInt8])] = []
@@ -76,7 +77,7 @@ struct MessageFactory {
             let members = message.field.filter { $0.hasOneofIndex && $0.oneofIndex == Int32(choice) }
             // An envelope without a body, and a value without a kind, are legal; a value of that kind encodes as NULL,
             // another form, so there is none here.
-            if type != ".dqlite.Value", !content.isFull, random.chance(8) { continue }
+            if type != ".dqlite.Value", !content.isFull, random.once(in: 8) { continue }
             let member = content.isFull ? members[turn % members.count] : members.randomElement(using: &random)!
             choices[Int32(index)] = member
         }
@@ -117,7 +118,7 @@ struct MessageFactory {
     private func encode(
         _ field: Google_Protobuf_FieldDescriptorProto, _ native: NativeOptions,
         in message: Google_Protobuf_DescriptorProto, _ content: Content, turn: Int, counts: inout [String: Int],
-        using random: inout SeededGenerator
+        using random: inout SeededRandom
     ) -> [UInt8]? {
         guard field.label == .repeated else {
             if let constant = native.constant {
@@ -125,12 +126,12 @@ struct MessageFactory {
                     + (field.type == .fixed64 ? Self.fixed64(constant) : Self.varint(constant))
             }
             let isMember = field.hasOneofIndex
-            if !content.isFull, !isMember, random.chance(5) { return nil }
+            if !content.isFull, !isMember, random.once(in: 5) { return nil }
             return self.single(field, native, content, turn: turn, keepsDefault: isMember, using: &random)
         }
         // Of values there are as many as there are kinds, and one more.
         var count = content.isFull ? (field.typeName == ".dqlite.Value" ? 9 : 3) : Int.random(in: 0...5, using: &random)
-        if !content.isFull, random.chance(12) { count = Int.random(in: 0...40, using: &random) }
+        if !content.isFull, random.once(in: 12) { count = Int.random(in: 0...40, using: &random) }
         if native.form == NativeOptions.rows {
             // Rows are whole: a multiple of the number of columns, which is the field before.
             let columns = counts[message.field.first { $0.name == "columns" }!.name] ?? 0
@@ -153,7 +154,7 @@ struct MessageFactory {
 
     private func single(
         _ field: Google_Protobuf_FieldDescriptorProto, _ native: NativeOptions, _ content: Content, turn: Int,
-        keepsDefault: Bool, using random: inout SeededGenerator
+        keepsDefault: Bool, using random: inout SeededRandom
     ) -> [UInt8]? {
         switch field.type {
         case .message:
@@ -197,7 +198,7 @@ struct MessageFactory {
     /// A number as the varint of its type has it.
     private static func number(
         _ type: Google_Protobuf_FieldDescriptorProto.TypeEnum, _ native: NativeOptions, _ content: Content,
-        using random: inout SeededGenerator
+        using random: inout SeededRandom
     ) -> UInt64 {
         var value = content.isFull ? UInt64.random(in: 1..<1 << 40, using: &random) : Self.anyNumber(using: &random)
         switch type {
@@ -215,7 +216,7 @@ struct MessageFactory {
         }
     }
 
-    private static func anyNumber(using random: inout SeededGenerator) -> UInt64 {
+    private static func anyNumber(using random: inout SeededRandom) -> UInt64 {
         switch Int.random(in: 0..<6, using: &random) {
         case 0: 0
         case 1: UInt64.random(in: 0..<128, using: &random)
@@ -225,18 +226,18 @@ struct MessageFactory {
         }
     }
 
-    private static func text(_ content: Content, using random: inout SeededGenerator) -> [UInt8] {
+    private static func text(_ content: Content, using random: inout SeededRandom) -> [UInt8] {
         let alphabet = Array("abcdefghijklmnopqrstuvwxyz ,.;:?*()'\"ABCXYZ0123456789_-\nßéœ€漢😀")
         let count = content.isFull ? Int.random(in: 5...20, using: &random) : Self.length(using: &random)
         return Array(String((0..<count).map { _ in alphabet.randomElement(using: &random)! }).utf8)
     }
 
-    private static func blob(_ content: Content, using random: inout SeededGenerator) -> [UInt8] {
+    private static func blob(_ content: Content, using random: inout SeededRandom) -> [UInt8] {
         let count = content.isFull ? Int.random(in: 5...20, using: &random) : Self.length(using: &random)
         return (0..<count).map { _ in UInt8.random(in: 0...255, using: &random) }
     }
 
-    private static func length(using random: inout SeededGenerator) -> Int {
+    private static func length(using random: inout SeededRandom) -> Int {
         switch Int.random(in: 0..<8, using: &random) {
         case 0: 0
         case 1: Int.random(in: 0...300, using: &random)
