@@ -87,6 +87,7 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             swiftSettings: settings),
         .executableTarget(
@@ -190,7 +191,7 @@ let package = Package(
         .testTarget(
             name: "DqliteClientTests",
             dependencies: [
-                "DqliteClient", "DqliteFraming", "DqliteProtocol", "DqliteWire",
+                "DqliteClient", "DqliteFraming", "DqliteProtocol", "DqliteWire", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),

@@ -1,0 +1,26 @@
+import NIOCore
+
+/// How long a call goes on trying, and after what.
+struct Attempts: Sendable {
+    let deadline: NIODeadline
+    private var backoff: Backoff
+    private var random = SystemRandomNumberGenerator()
+
+    init(until deadline: NIODeadline, policy: DqliteClientConfiguration.RetryPolicy) {
+        self.deadline = deadline
+        self.backoff = Backoff(policy)
+    }
+
+    /// How long to wait until it is tried again; nil: it must not be, or there is no time left.
+    ///
+    /// - Parameter isHarmless: Whether doing it twice changes nothing.
+    mutating func pause(after error: DqliteError, isHarmless: Bool, now: NIODeadline) -> Duration? {
+        guard isHarmless || error.outcome == .notCommitted else { return nil }
+        switch error.code {
+        case .notLeader, .leadershipLost, .connectFailed, .connectionClosed: break
+        default: return nil
+        }
+        let pause = self.backoff.next(using: &self.random)
+        return now + TimeAmount(pause) < self.deadline ? pause : nil
+    }
+}
