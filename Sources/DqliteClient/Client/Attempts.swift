@@ -1,4 +1,17 @@
+import DqliteProtocol
 import NIOCore
+
+extension DqliteError {
+    /// Whether it says that the node does not lead, or is not there, or not for long.
+    var isAboutLeader: Bool {
+        switch self.code {
+        case .notLeader, .leadershipLost, .connectFailed, .connectionClosed, .protocolViolation: true
+        // That is what a node answers that shuts down. Otherwise nodes have no use for the code.
+        case .sqlite: self.server?.extendedResultCode == FailureCode.abort
+        default: false
+        }
+    }
+}
 
 /// How long a call goes on trying, and after what.
 struct Attempts: Sendable {
@@ -15,11 +28,7 @@ struct Attempts: Sendable {
     ///
     /// - Parameter isHarmless: Whether doing it twice changes nothing.
     mutating func pause(after error: DqliteError, isHarmless: Bool, now: NIODeadline) -> Duration? {
-        guard isHarmless || error.outcome == .notCommitted else { return nil }
-        switch error.code {
-        case .notLeader, .leadershipLost, .connectFailed, .connectionClosed: break
-        default: return nil
-        }
+        guard error.isAboutLeader, isHarmless || error.outcome == .notCommitted else { return nil }
         let pause = self.backoff.next(using: &self.random)
         return now + TimeAmount(pause) < self.deadline ? pause : nil
     }

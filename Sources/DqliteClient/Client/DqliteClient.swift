@@ -11,7 +11,7 @@ public import NIOPosix
 /// ``run()`` has to run meanwhile, as a service or in a task group; ``withClient(configuration:eventLoopGroup:logger:_:)`` sees to it.
 ///
 /// What certainly was not committed is tried again until the time of the call is over: when a node refuses because it does not
-/// lead, cannot be reached, or lost the leadership and says that nothing was changed; and statements that only read, whatever
+/// lead or shuts down, cannot be reached, or lost the leadership and says that nothing was changed; and statements that only read, whatever
 /// becomes of them. A write whose outcome is not known is never tried again: ``DqliteError/outcome-swift.property`` is `unknown`.
 public final class DqliteClient: DqliteQueryable {
     let configuration: DqliteClientConfiguration
@@ -212,16 +212,13 @@ public final class DqliteClient: DqliteQueryable {
     }
 
     private func note(_ error: DqliteError, _ leader: LeaderConnection) {
-        switch error.code {
-        case .notLeader, .leadershipLost, .connectFailed, .connectionClosed, .protocolViolation:
-            self.board.note(error)
-            self.board.giveUp(leader, hint: error.leaderHint)
-        default: break
-        }
+        guard error.isAboutLeader else { return }
+        self.board.note(error)
+        self.board.giveUp(leader, hint: error.leaderHint)
     }
 
     /// What the program closed says nothing about the leader.
     private func noteLeadership(_ error: DqliteError, _ leader: LeaderConnection) {
-        if error.code == .notLeader || error.code == .leadershipLost { self.note(error, leader) }
+        if error.code != .connectionClosed { self.note(error, leader) }
     }
 }

@@ -194,6 +194,7 @@ extension PrepareRequest: RequestOfClient {}
 extension FinalizeRequest: RequestOfClient {}
 extension DumpRequest: RequestOfClient {}
 extension DescribeRequest: RequestOfClient {}
+extension TransferRequest: RequestOfClient {}
 
 extension ClusterRequest: RequestOfClient {
     // The format asked for is the revision of the answer, whatever its header says.

@@ -282,6 +282,20 @@ import Testing
         }
     }
 
+    @Test func `What a node that shuts down does not begin is done by another`() async throws {
+        try await FakeCluster.with(
+            .protobuf,
+            respond: { cluster, node, exchange in
+                guard node == 0 else { return try exchange.answer(done) }
+                cluster.elect(1)
+                try exchange.answer(failure(4, "the node is shutting down", .notCommitted))
+            },
+            { cluster in
+                try await cluster.client { client in try await client.execute("DELETE FROM t") }
+                #expect(cluster.requests == ["0: DELETE FROM t", "1: DELETE FROM t"])
+            })
+    }
+
     @Test func `A call that is cancelled while it waits for a leader goes on at once`() async throws {
         try await FakeCluster.with(.protobuf, leader: nil) { cluster in
             try await cluster.client { client in
