@@ -94,6 +94,9 @@ let package = Package(
             dependencies: ["DqliteClient", .product(name: "Logging", package: "swift-log")],
             path: "Examples/Demo", swiftSettings: settings),
 
+        .target(
+            name: "BenchmarkSupport", dependencies: [.product(name: "NIOCore", package: "swift-nio")],
+            path: "Benchmarks/BenchmarkSupport", swiftSettings: settings),
         .target(name: "AllocationCounter", path: "Benchmarks/AllocationCounter"),
         .executableTarget(
             name: "codec-benchmark",
@@ -105,8 +108,8 @@ let package = Package(
         .executableTarget(
             name: "node-benchmark",
             dependencies: [
-                "CSQLite", "DqliteClient", "DqliteFraming", "DqliteProtocol", "NodeProcess", "TestSupport",
-                .product(name: "Logging", package: "swift-log"),
+                "BenchmarkSupport", "CSQLite", "DqliteClient", "DqliteFraming", "DqliteProtocol", "NodeProcess",
+                "TestSupport", .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ],
