@@ -97,6 +97,16 @@ let package = Package(
         .target(
             name: "BenchmarkSupport", dependencies: [.product(name: "NIOCore", package: "swift-nio")],
             path: "Benchmarks/BenchmarkSupport", swiftSettings: settings),
+        .executableTarget(
+            name: "cluster-benchmark",
+            dependencies: [
+                "BenchmarkSupport", "DqliteClient", "DqliteFraming", "DqliteProtocol", "NodeProcess", "TestSupport",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            path: "Benchmarks/ClusterBenchmark", exclude: ["CNode"], swiftSettings: settings),
         .target(name: "AllocationCounter", path: "Benchmarks/AllocationCounter"),
         .executableTarget(
             name: "codec-benchmark",
