@@ -5,5 +5,5 @@ import ArgumentParser
 struct ClusterBenchmark: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "cluster-benchmark", abstract: "What a cluster does in a second, and what it needs for it.",
-        subcommands: [CompareCommand.self], defaultSubcommand: CompareCommand.self)
+        subcommands: [CompareCommand.self, CatchUpCommand.self], defaultSubcommand: CompareCommand.self)
 }

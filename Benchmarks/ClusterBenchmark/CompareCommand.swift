@@ -27,7 +27,8 @@ struct CompareCommand: AsyncParsableCommand {
     @Option(help: "Nodes in a cluster.") var nodes = 3
     @Option(help: "Only this side: ours or c.") var side: Implementation?
     @Option(help: "How long a client waits at most after the first refusal, in microseconds.") var retryDelay = 10_000
-    @Option(help: "How long a client waits at most after many refusals, in microseconds.") var longestRetryDelay = 100_000
+    @Option(help: "How long a client waits at most after many refusals, in microseconds.") var longestRetryDelay =
+        100_000
     @Option(help: "File to write the tables to, as Markdown.") var markdown: String?
 
     private static let groups: [String: [Workload]] = [

@@ -55,7 +55,8 @@ struct Load {
             round: Samples.figures(
                 samples, round: round, clientTime: ProcessFigures.ownProcessorTime() - clientTime,
                 nodeTime: nodeSeconds),
-            elapsed: elapsed, nodeSeconds: nodeSeconds, leaderPeak: Double(leader.memory.highWaterMark),
-            clusterPeak: Double(cluster.nodes.reduce(0) { $0 + $1.memory.highWaterMark }))
+            elapsed: elapsed, nodeSeconds: nodeSeconds,
+            peaks: cluster.nodes.map { Double($0.memory.highWaterMark) },
+            leader: cluster.nodes.firstIndex { $0 === leader }!)
     }
 }

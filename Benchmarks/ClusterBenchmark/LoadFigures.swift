@@ -7,10 +7,14 @@ struct LoadFigures: Sendable {
     var elapsed: Double
     /// Processor time of all nodes, in seconds, while ``elapsed``.
     var nodeSeconds: Double
-    /// The most resident memory, in bytes.
-    var leaderPeak: Double
-    /// The same of all nodes, each at its own moment.
-    var clusterPeak: Double
+    /// The most resident memory of each node meanwhile, in bytes.
+    var peaks: [Double]
+    /// Which of them is the leader's.
+    var leader: Int
+
+    var leaderPeak: Double { self.peaks[self.leader] }
+    /// Of all nodes, each at its own moment.
+    var clusterPeak: Double { self.peaks.reduce(0, +) }
 
     /// How many processors the nodes kept busy.
     var processors: Double { self.nodeSeconds / self.elapsed }
