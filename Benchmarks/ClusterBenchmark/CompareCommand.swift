@@ -73,7 +73,8 @@ struct CompareCommand: AsyncParsableCommand {
             tables.append(try await Failover(setup: setup).run(in: try self.folder("failover", directory)))
         }
         if let markdown {
-            let text = heading + "\n\n" + tables.map(\.markdown).joined(separator: "\n")
+            let command = (["scripts/benchmark cluster"] + CommandLine.arguments.dropFirst()).joined(separator: " ")
+            let text = "\(heading), `\(command)`:\n\n" + tables.map(\.markdown).joined(separator: "\n")
             try text.write(toFile: markdown, atomically: true, encoding: .utf8)
         }
         try await group.shutdownGracefully()

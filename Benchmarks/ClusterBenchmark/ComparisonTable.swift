@@ -1,6 +1,7 @@
 import BenchmarkSupport
 
-/// What both sides did, a line for each number of clients. In a cell that has two numbers ours is the first.
+/// What both sides did, a line for each number of clients. In a cell that has two numbers ours is the first. Medians of the
+/// rounds; what is "each" is for each that was done; BUSY is how often a client was refused and tried again.
 struct ComparisonTable {
     private(set) var table = Table([
         .init(title: "what", width: 28, isLeft: true),
@@ -14,10 +15,12 @@ struct ComparisonTable {
         .init(title: "CPUs busy", width: 11),
         .init(title: "leader's peak MB", width: 16),
         .init(title: "3 nodes' peak MB", width: 16),
-        .init(title: "busy each", width: 12),
+        .init(title: "BUSY each", width: 12),
     ])
 
     func showTitles() { self.table.showTitles() }
+
+    mutating func add(note: String) { self.table.add(note: note) }
 
     mutating func add(_ workload: Workload, clients: Int, ours: Side?, theirs: Side?, rowsEach: Int) {
         let ourRate = ours?.median(\.round.rate).map { $0 * Double(rowsEach) }

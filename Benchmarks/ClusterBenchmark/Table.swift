@@ -10,6 +10,7 @@ struct Table {
 
     let columns: [Column]
     private(set) var rows: [[String]] = []
+    private(set) var notes: [String] = []
 
     init(_ columns: [Column]) {
         self.columns = columns
@@ -22,6 +23,11 @@ struct Table {
         self.show(row)
     }
 
+    mutating func add(note: String) {
+        self.notes.append(note)
+        say(note)
+    }
+
     private func show(_ row: [String]) {
         let cells = zip(self.columns, row).map { column, text in
             column.isLeft ? text.padded(column.width) : text.leftPadded(column.width)
@@ -32,6 +38,7 @@ struct Table {
     var markdown: String {
         func line(_ cells: [String]) -> String { "| " + cells.joined(separator: " | ") + " |\n" }
         return line(self.columns.map(\.title)) + line(self.columns.map { $0.isLeft ? "---" : "---:" })
-            + self.rows.map(line).joined()
+            + self.rows.map(line).joined() + (self.notes.isEmpty ? "" : "\n")
+            + self.notes.map { "- \($0)\n" }.joined()
     }
 }
