@@ -35,7 +35,7 @@ struct Comparison {
             for clients in self.setup.clients ?? workload.clients(isQuick: self.setup.isQuick) {
                 for index in sides.indices { sides[index].results = [] }
                 for round in 0..<self.setup.rounds {
-                    syncs += try probe.sample(for: self.setup.time / 20)
+                    syncs += try probe.sample(for: max(self.setup.time / 20, .milliseconds(50)))
                     // Who comes first has the disk as the other left it.
                     for index in round.isMultiple(of: 2) ? Array(sides.indices) : sides.indices.reversed() {
                         let figures = try await self.run(workload, load, clients, on: sides[index].cluster)
