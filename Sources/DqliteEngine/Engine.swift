@@ -159,6 +159,11 @@ public final class Engine: Sendable {
                 + "log has not all: restore the data directory from another node or a backup")
     }
 
+    /// As ``recovered()``, if that was not called yet.
+    public func recoveredOnce() throws(EngineError) {
+        if self.state.withLock({ $0.isRecovering }) { try self.recovered() }
+    }
+
     /// This node leads: sessions may write. Its term's own first entry, and all before it, are committed and applied.
     public func lead(in term: Term) {
         let databases = self.state.withLock { state in

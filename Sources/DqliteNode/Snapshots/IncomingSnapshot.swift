@@ -37,6 +37,9 @@ final class IncomingSnapshot: Sendable {
     /// Bytes after which a file is synced while it is written, so that its end does not wait for all of them.
     private static let syncInterval = 64 << 20
 
+    /// The newest entry that there can be.
+    static let maximumIndex = LogIndex(1 << 62)
+
     private let directory: DataDirectory
     private let metadata: SnapshotMetadata
     private let maximumDatabases: Int
@@ -125,6 +128,9 @@ final class IncomingSnapshot: Sendable {
 
     /// Ends the file, durably. It may hold pages of entries up to `intent`.
     func endFile(intent: LogIndex) throws(SnapshotError) {
+        guard intent <= Self.maximumIndex else {
+            throw SnapshotError(.malformed, "a file has pages of entry \(intent), which cannot be")
+        }
         let step = self.step
         try self.change { state throws(SnapshotError) in
             guard let file = state.file.take() else { throw SnapshotError(.malformed, "a file ends before it began") }

@@ -78,24 +78,18 @@ struct SnapshotInstallation: Sendable {
     ///
     /// Whatever a failure, or a crash, has left undone is done when it is called again, which it must be before the engine is
     /// opened: a node whose log fails or is full meanwhile has to stop.
-    ///
-    /// - Parameter saveConfiguration: Has the log keep the configuration.
-    func install(
-        into log: Log, saveConfiguration: (SnapshotMetadata) throws(LogError) -> Void
-    ) throws(SnapshotError) -> Outcome {
+    func install(into log: Log) throws(SnapshotError) -> Outcome {
         guard log.status.firstIndex.previous <= self.metadata.index else {
             try self.retire()
             return .outdated
         }
-        try self.changeLog(log, saveConfiguration)
+        try self.changeLog(log)
         try self.swapFiles()
         try self.retire()
         return .installed
     }
 
-    private func changeLog(
-        _ log: Log, _ saveConfiguration: (SnapshotMetadata) throws(LogError) -> Void
-    ) throws(SnapshotError) {
+    private func changeLog(_ log: Log) throws(SnapshotError) {
         let (index, term) = (self.metadata.index, self.metadata.term)
         // What this node has acknowledged beyond the snapshot stays.
         if log.term(of: index) != term {
@@ -104,7 +98,11 @@ struct SnapshotInstallation: Sendable {
                 try log.reset(to: index, term: term)
             }
         }
-        try self.change(.saveConfiguration) { () throws(LogError) in try saveConfiguration(self.metadata) }
+        try self.change(.saveConfiguration) { () throws(LogError) in
+            try log.save(
+                StoredConfiguration(
+                    index: self.metadata.configurationIndex, data: self.metadata.configuration.encoded()))
+        }
         var intents: [String: LogIndex] = [:]
         for database in self.databases { intents[database.name] = max(database.intent, index) }
         for (name, marks) in log.status.checkpoints.sorted(by: { $0.key < $1.key }) {
