@@ -18,6 +18,7 @@ let package = Package(
         .library(name: "DqliteNode", targets: ["DqliteNode"]),
         .library(name: "DqliteProtocol", targets: ["DqliteProtocol"]),
         .library(name: "CDqliteProtocol", targets: ["CDqliteProtocol"]),
+        .library(name: "DqliteTesting", targets: ["DqliteTesting"]),
         .executable(name: "dqlite", targets: ["dqlite"]),
     ],
     dependencies: [
@@ -76,6 +77,17 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: settings),
+
+        // A cluster in the process of a test.
+        .target(
+            name: "DqliteTesting",
+            dependencies: [
+                "DqliteNode",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
             ],
             swiftSettings: settings),
 
@@ -229,7 +241,7 @@ let package = Package(
             name: "DqliteNodeTests",
             dependencies: [
                 "CReplicaPager", "DqliteClient", "DqliteEngine", "DqliteFraming", "DqliteLog", "DqliteNode",
-                "DqliteProtocol", "DqliteRaft", "DqliteWire", "LogSimulation", "TestSupport",
+                "DqliteProtocol", "DqliteRaft", "DqliteTesting", "DqliteWire", "LogSimulation", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),

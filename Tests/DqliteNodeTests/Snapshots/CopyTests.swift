@@ -91,7 +91,7 @@ import Testing
         #expect(content.newestIntent > content.metadata.index)
         try other.exec("INSERT INTO u VALUES (-1)")
         let follower = try Self.follower(with: content)
-        #expect(follower.configuration == content.metadata)
+        #expect(follower.hasConfiguration(of: content.metadata))
         #expect(follower.log?.status.firstIndex == content.metadata.index.next)
         try Self.catchUp(follower, with: leader, ["one.db", "two.db", "three.db"])
         // And again, from what that left in its files.

@@ -19,8 +19,6 @@ final class SnapshotFollower {
     private(set) var directory: DataDirectory?
     private(set) var log: Log?
     private(set) var engine: Engine?
-    /// Saved when a snapshot was installed.
-    private(set) var configuration: SnapshotMetadata?
     private var applied = LogIndex.zero
 
     init(seed: UInt64 = 1) throws {
@@ -60,7 +58,7 @@ final class SnapshotFollower {
     func install(_ installation: SnapshotInstallation) throws -> SnapshotInstallation.Outcome {
         self.engine?.close(because: "the databases are replaced by those of the leader")
         self.engine = nil
-        return try installation.install(into: self.log!) { self.configuration = $0 }
+        return try installation.install(into: self.log!)
     }
 
     /// Opens the engine, with what the log says of the files.
@@ -76,6 +74,12 @@ final class SnapshotFollower {
             replicator: FollowingReplicator(log), checkpoints: checkpoints)
         self.applied = log.status.firstIndex.previous
         self.engine!.passed(self.applied)
+    }
+
+    /// Whether the log knows the configuration of a snapshot.
+    func hasConfiguration(of metadata: SnapshotMetadata) -> Bool {
+        self.log?.status.configurations.last
+            == StoredConfiguration(index: metadata.configurationIndex, data: metadata.configuration.encoded())
     }
 
     /// Gets entries that its log has not yet, up to `index`.
