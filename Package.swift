@@ -92,7 +92,13 @@ let package = Package(
             swiftSettings: settings),
         .executableTarget(
             name: "demo",
-            dependencies: ["DqliteClient", .product(name: "Logging", package: "swift-log")],
+            dependencies: [
+                "DqliteClient", "DqliteNode", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ],
             path: "Examples/Demo", swiftSettings: settings),
 
         .target(
