@@ -93,7 +93,8 @@ let package = Package(
         .executableTarget(
             name: "demo",
             dependencies: [
-                "DqliteClient", "DqliteNode", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "CSQLite", "DqliteClient", "DqliteNode",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),

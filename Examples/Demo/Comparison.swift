@@ -1,15 +1,10 @@
-import DqliteClient
 import Foundation
-import Logging
-import NIOCore
 
 extension Play {
     /// What a node has at the end.
     private struct Content: Sendable {
         var rows: [Table.Row]
-        var files: [DqliteFile]
-
-        var size: Int { self.files.map(\.content.readableBytes).reduce(0, +) }
+        var file: Data
     }
 
     /// Whether all nodes have every row that was acknowledged, once, and the same bytes.
@@ -25,13 +20,13 @@ extension Play {
         for (member, (content, comparison)) in zip(self.members, zip(contents, comparisons)) {
             self.screen.line(
                 "  node \(member.id) has \(comparison.acknowledged) of the \(self.ledger.acknowledgedRows) rows that were "
-                    + "acknowledged, and \(comparison.rows - comparison.acknowledged) more: \(content.size) bytes")
+                    + "acknowledged, and \(comparison.rows - comparison.acknowledged) more: \(content.file.count) bytes")
             for problem in comparison.problems {
                 isRight = false
                 self.screen.line("  WRONG: \(problem)")
             }
         }
-        if let other = contents.firstIndex(where: { $0.files != contents[0].files }) {
+        if let other = contents.firstIndex(where: { $0.file != contents[0].file }) {
             isRight = false
             self.screen.line("  WRONG: nodes 1 and \(other + 1) do not have the same bytes")
         }
@@ -76,24 +71,22 @@ extension Play {
     }
 
     /// What the nodes have, as soon as all have the same; or when they had time enough for that.
-    private func contents() async throws -> [Content] {
-        let deadline = ContinuousClock.now + .seconds(15)
+    private mutating func contents() async throws -> [Content] {
+        let deadline = self.now + .seconds(15)
         while true {
-            var contents: [Content] = []
-            for member in self.members { contents.append(try await Self.content(of: member.address)) }
-            let isSame = contents.allSatisfy { $0.files == contents[0].files }
-            if isSame || ContinuousClock.now > deadline { return contents }
+            for index in self.members.indices {
+                self.members[index].dumps = 0
+                self.members[index].order(.dump)
+            }
+            try await self.go(within: .seconds(15), for: "the databases of the nodes") { play in
+                play.members.allSatisfy { $0.dumps == 1 }
+            }
+            let files = try self.members.map { try Data(contentsOf: $0.dump) }
+            if files.allSatisfy({ $0 == files[0] }) || self.now > deadline {
+                return try zip(self.members, files).map { Content(rows: try Table.rows(in: $0.dump), file: $1) }
+            }
+            // Those that do not lead learn with the next message what is committed.
             try await Task.sleep(for: .milliseconds(100))
-        }
-    }
-
-    /// What this node has, whoever leads.
-    private static func content(of address: DqliteServerAddress) async throws -> Content {
-        try await DqliteConnection.withConnection(
-            to: address, database: Table.database, logger: Logger(label: "demo")
-        ) { connection in
-            let options = DqliteCallOptions(readConsistency: .stale(maximumLag: .seconds(10)))
-            return Content(rows: try await Table.rows(connection, options: options), files: try await connection.dump())
         }
     }
 }

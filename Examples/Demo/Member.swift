@@ -22,6 +22,8 @@ struct Member {
     /// Whether a row of its writer was acknowledged since it started.
     var hasWritten = false
     var hasPaused = false
+    /// How often it has put its database into a file.
+    var dumps = 0
     /// When it dies, or comes back.
     private var due: Duration?
     private var isMortal = true
@@ -35,6 +37,11 @@ struct Member {
 
     var pid: pid_t { self.process?.id ?? 0 }
 
+    private var data: URL { self.directory.appending(path: "node-\(self.id)") }
+
+    /// Where it puts its database when it is told to.
+    var dump: URL { self.directory.appending(path: "node-\(self.id).db") }
+
     private var log: URL { self.directory.appending(path: "node-\(self.id).log") }
 
     /// The last that it logged.
@@ -44,7 +51,7 @@ struct Member {
     }
 
     mutating func start(firstWrite: Int, news: @escaping @Sendable (News?) -> Void) throws {
-        let data = self.directory.appending(path: "node-\(self.id)").path(percentEncoded: false)
+        let data = self.data.path(percentEncoded: false)
         self.process = try MemberProcess(
             ["member", "--id", "\(self.id)", "--data-dir", data, "--first-write", "\(firstWrite)", "--ports"]
                 + self.ports.map(String.init),

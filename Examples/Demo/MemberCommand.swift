@@ -3,6 +3,7 @@ import DqliteClient
 import DqliteNode
 import Foundation
 import Logging
+import NIOCore
 import ServiceLifecycle
 import Synchronization
 import UnixSignals
@@ -35,11 +36,12 @@ struct MemberCommand: AsyncParsableCommand {
         let seeds = self.ports.map { DqliteServerAddress.hostname("127.0.0.1", port: $0) }
         let client = DqliteClient(configuration: .init(seeds: seeds, database: Table.database), logger: logger)
         let writer = Writer(id: self.id, client: client, firstWrite: self.firstWrite)
-        Order.receive { writer.isWriting.store($0 == .write, ordering: .relaxed) }
+        let orders = OrderTaker(
+            node: node, writer: writer, dump: URL(filePath: self.dataDir + ".db"), orders: Order.received())
 
         let group = ServiceGroup(
-            services: [node, client, writer, LeadershipReporter(node: node)], gracefulShutdownSignals: [.sigterm],
-            logger: logger)
+            services: [node, client, writer, LeadershipReporter(node: node), orders],
+            gracefulShutdownSignals: [.sigterm], logger: logger)
         do {
             try await group.run()
         } catch {
@@ -61,6 +63,29 @@ struct LeadershipReporter: Service {
                 News.leadership(term: news.term, leads: news.isServing).tell()
             }
             try? await gracefulShutdown()
+        }
+    }
+}
+
+/// Does what the process is told.
+struct OrderTaker: Service {
+    let node: DqliteNode
+    let writer: Writer
+    let dump: URL
+    let orders: AsyncStream<Order>
+
+    func run() async throws {
+        try await cancelWhenGracefulShutdown {
+            for await order in self.orders {
+                switch order {
+                case .write: self.writer.isWriting.store(true, ordering: .relaxed)
+                case .pause: self.writer.isWriting.store(false, ordering: .relaxed)
+                case .dump:
+                    let database = try await self.node.dump(database: Table.database)
+                    try Data(database.readableBytesView).write(to: self.dump)
+                    News.dumped.tell()
+                }
+            }
         }
     }
 }

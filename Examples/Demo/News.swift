@@ -23,6 +23,8 @@ enum News: Codable, Sendable {
     case doubtful(number: Int)
     /// The writer was told to pause, and has nothing under way.
     case paused
+    /// The database, as this node has it, is in a file now.
+    case dumped
     /// The process cannot go on.
     case failed(String)
 
@@ -41,17 +43,21 @@ enum News: Codable, Sendable {
 }
 
 /// What a member's process is told: a line each, on its standard input. The end of it ends the process at once.
-enum Order: String {
+enum Order: String, Sendable {
     case write
     case pause
+    /// To put the database, as this node has it, into a file: at the path of the data directory with `.db` behind.
+    case dump
 
-    /// Hands on what this process is told, and ends it when nobody is there any more who could tell it something.
-    static func receive(_ body: @escaping @Sendable (Order) -> Void) {
+    /// What this process is told. It is ended when nobody is there any more who could tell it something.
+    static func received() -> AsyncStream<Order> {
+        let (orders, continuation) = AsyncStream.makeStream(of: Order.self)
         Thread.detachNewThread {
             while let line = readLine() {
-                if let order = Order(rawValue: line) { body(order) }
+                if let order = Order(rawValue: line) { continuation.yield(order) }
             }
             _exit(1)
         }
+        return orders
     }
 }

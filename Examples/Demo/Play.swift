@@ -182,7 +182,7 @@ struct Play {
     }
 
     /// Goes on until that is so.
-    private mutating func go(
+    mutating func go(
         within limit: Duration, for what: String, until isDone: (Play) -> Bool
     ) async throws {
         let deadline = self.now + limit
@@ -231,6 +231,7 @@ struct Play {
         case .again(let number): self.ledger.again(WriteID(writer: id, number: number))
         case .doubtful(let number): self.ledger.doubtful(WriteID(writer: id, number: number))
         case .paused: self.members[index].hasPaused = true
+        case .dumped: self.members[index].dumps += 1
         case .failed(let reason): throw Failure(description: "node \(id) cannot go on: \(reason)")
         }
     }

@@ -1,4 +1,6 @@
+import CSQLite
 import DqliteClient
+import Foundation
 
 /// The table that all writers insert into. Nothing in it keeps a row from being there twice: that is for the cluster to see to.
 enum Table {
@@ -21,13 +23,27 @@ enum Table {
         var part: Int
     }
 
-    /// All rows that a node has.
-    static func rows(_ connection: DqliteConnection, options: DqliteCallOptions) async throws -> [Row] {
-        let rows = try await connection.query("SELECT writer, number, part FROM entry ORDER BY id", options: options)
-        var all: [Row] = []
-        for try await (writer, number, part) in rows.decode((Int64, Int, Int).self) {
-            all.append(Row(write: WriteID(writer: UInt64(writer), number: number), part: part))
+    /// All rows in a database file, read by SQLite itself.
+    static func rows(in file: URL) throws -> [Row] {
+        var database: OpaquePointer?
+        var statement: OpaquePointer?
+        defer {
+            sqlite3_finalize(statement)
+            sqlite3_close(database)
         }
-        return all
+        guard sqlite3_open(file.path(percentEncoded: false), &database) == SQLITE_OK,
+            sqlite3_prepare_v2(database, "SELECT writer, number, part FROM entry", -1, &statement, nil) == SQLITE_OK
+        else { throw Play.Failure(description: "\(file): \(String(cString: sqlite3_errmsg(database)))") }
+        var rows: [Row] = []
+        while true {
+            switch sqlite3_step(statement) {
+            case SQLITE_ROW:
+                let (writer, number) = (sqlite3_column_int64(statement, 0), sqlite3_column_int64(statement, 1))
+                let write = WriteID(writer: UInt64(writer), number: Int(number))
+                rows.append(Row(write: write, part: Int(sqlite3_column_int64(statement, 2))))
+            case SQLITE_DONE: return rows
+            default: throw Play.Failure(description: "\(file): \(String(cString: sqlite3_errmsg(database)))")
+            }
+        }
     }
 }
