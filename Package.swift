@@ -166,6 +166,7 @@ let package = Package(
         // Tests.
         .testTarget(name: "TortureTests", dependencies: ["TestSupport", "TortureChecks"], swiftSettings: settings),
         .testTarget(name: "ArchitectureTests", swiftSettings: settings),
+        .testTarget(name: "DemoTests", dependencies: ["demo"], swiftSettings: settings),
         .target(
             name: "CReplicaPagerPrograms", dependencies: ["CReplicaPager"],
             path: "Tests/CReplicaPagerTests/Programs", exclude: ["main.c"]),

@@ -165,6 +165,8 @@ var clusterChecks = []check{
 		t.exec(db, "INSERT INTO entry (note) VALUES ('led by the fourth')")
 		t.must(led.Transfer(t.context(), leader.id))
 		led.Close()
+		_, c = t.leader()
+		defer c.Close()
 		t.must(c.Assign(t.context(), 4, client.StandBy))
 		t.must(c.Remove(t.context(), 4))
 		t.members(voters)
@@ -194,9 +196,7 @@ var clusterChecks = []check{
 		db := t.open("cluster.db")
 		count := t.scalar(db, "SELECT count(*) FROM entry")
 		db.Close()
-		for id := uint64(1); id <= 3; id++ {
-			t.stop(t.cluster.node(id))
-		}
+		t.stop(t.cluster.nodes...)
 		for id := uint64(1); id <= 3; id++ {
 			t.start(id)
 		}
@@ -205,9 +205,7 @@ var clusterChecks = []check{
 		defer db.Close()
 		equal(t, "count", t.scalar(db, "SELECT count(*) FROM entry"), count)
 		t.sameBytes("cluster.db")
-		for id := uint64(1); id <= 3; id++ {
-			t.stop(t.cluster.node(id))
-		}
+		t.stop(t.cluster.nodes...)
 	}},
 }
 

@@ -91,18 +91,24 @@ func (n *node) kill() {
 	n.command = nil
 }
 
-// stop asks a node to end, and waits until it has.
-func (t *T) stop(n *node) {
-	if n.command == nil {
-		return
+// stop asks nodes to end, all at once, and waits until they have.
+func (t *T) stop(nodes ...*node) {
+	for _, n := range nodes {
+		if n.command != nil {
+			n.command.Process.Signal(syscall.SIGTERM)
+		}
 	}
-	timer := time.AfterFunc(60*time.Second, func() { n.command.Process.Kill() })
-	n.command.Process.Signal(syscall.SIGTERM)
-	if err := n.command.Wait(); err != nil {
-		t.errorf("node %d: %v", n.id, err)
+	for _, n := range nodes {
+		if n.command == nil {
+			continue
+		}
+		timer := time.AfterFunc(60*time.Second, func() { n.command.Process.Kill() })
+		if err := n.command.Wait(); err != nil {
+			t.errorf("node %d: %v", n.id, err)
+		}
+		timer.Stop()
+		n.command = nil
 	}
-	timer.Stop()
-	n.command = nil
 }
 
 func (c *cluster) killAll() {

@@ -20,7 +20,8 @@ extension Play {
         for (member, (content, comparison)) in zip(self.members, zip(contents, comparisons)) {
             self.screen.line(
                 "  node \(member.id) has \(comparison.acknowledged) of the \(self.ledger.acknowledgedRows) rows that were "
-                    + "acknowledged, and \(comparison.rows - comparison.acknowledged) more: \(content.file.count) bytes")
+                    + "acknowledged, and \(comparison.rows - comparison.acknowledged) more: \(content.file.count) bytes"
+            )
             for problem in comparison.problems {
                 isRight = false
                 self.screen.line("  WRONG: \(problem)")

@@ -17,8 +17,6 @@ struct Ledger {
     private(set) var writes: [WriteID: Write] = [:]
     private var newest: [UInt64: Int] = [:]
     private(set) var acknowledgedRows = 0
-    /// The same, of each writer.
-    private(set) var acknowledgedRowsOfWriter: [UInt64: Int] = [:]
     /// Transactions that were cut short and done again.
     private(set) var transactionsAgain = 0
     /// Single rows that were refused for so long that the writer had to begin again.
@@ -39,7 +37,6 @@ struct Ledger {
         let rows = self.writes[id]?.rows ?? 0
         self.writes[id]?.outcome = .acknowledged
         self.acknowledgedRows += rows
-        self.acknowledgedRowsOfWriter[id.writer, default: 0] += rows
         return rows
     }
 

@@ -84,15 +84,6 @@ struct Member {
         self.state = .dying
     }
 
-    /// - Returns: Whether it ended as it should.
-    mutating func stop() -> Bool {
-        defer {
-            self.process = nil
-            self.state = .dying
-        }
-        return self.process?.stop() ?? true
-    }
-
     mutating func died(at now: Duration, returnsAfter absence: Duration) {
         self.state = .down
         self.leads = false

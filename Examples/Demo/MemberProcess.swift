@@ -61,21 +61,11 @@ struct MemberProcess {
     }
 
     /// Ends it at once, with nothing that it could still do.
-    func kill() { self.end(SIGKILL) }
-
-    /// Asks it to end, and waits until it has.
-    ///
-    /// - Returns: Whether it ended as it should.
-    @discardableResult
-    func stop() -> Bool { self.end(SIGTERM) == 0 }
-
-    @discardableResult
-    private func end(_ signal: CInt) -> CInt {
-        _ = systemKill(self.id, signal)
+    func kill() {
+        _ = systemKill(self.id, SIGKILL)
         var status: CInt = 0
         while waitpid(self.id, &status, 0) == -1, errno == EINTR {}
         close(self.input)
-        return status
     }
 
     private static func pipe() throws -> (read: CInt, write: CInt) {

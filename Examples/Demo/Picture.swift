@@ -36,6 +36,13 @@ struct Picture {
 
     private func column(_ now: Duration) -> Int { max(0, Int(now / self.span)) }
 
+    /// The time in seconds, below a line.
+    var axis: String {
+        let seconds = Int(self.span.components.seconds)
+        let marks = stride(from: 0, through: max(self.rows.count, 1), by: 10).map { "\($0 * seconds) s".filled(10) }
+        return marks.joined()
+    }
+
     func line(of node: UInt64) -> String { String((self.roles[node] ?? []).map(\.rawValue)) }
 
     /// Rows acknowledged in each second.

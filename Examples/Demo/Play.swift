@@ -85,10 +85,7 @@ struct Play {
         try await self.rage()
         try await self.calm()
         let isRight = try await self.compareNodes()
-        self.screen.show([])
-        for index in self.members.indices where !self.members[index].stop() {
-            throw Failure(description: "node \(index + 1) did not stop as it should")
-        }
+        for index in self.members.indices { self.members[index].kill() }
         return isRight
     }
 
@@ -102,6 +99,7 @@ struct Play {
         }
         self.phase = "nodes 2 and 3 join"
         try await self.untilAllVote()
+        try await self.go(within: .seconds(10), for: "a leader") { play in play.members.contains { $0.leads } }
         self.opening = self.now
         self.screen.line(self.now, "all three vote, the table is there: the writers begin")
         for index in self.members.indices {
@@ -177,7 +175,9 @@ struct Play {
         if self.opening == .zero {
             let does = index == 0 ? "makes the cluster" : "joins it"
             self.screen.line(
-                self.now, "node \(index + 1) starts at \(self.members[index].address), process \(self.members[index].pid): it \(does)")
+                self.now,
+                "node \(index + 1) starts at \(self.members[index].address), process \(self.members[index].pid): it \(does)"
+            )
         }
     }
 
@@ -212,7 +212,7 @@ struct Play {
             self.members[index].isReady()
             if self.opening > .zero { self.screen.line(now, "node \(id) is back") }
             if self.members[index].isToWrite { self.members[index].order(.write) }
-            self.members[index].dies(after: .seconds(Double.random(in: 3...10)), at: now)
+            self.members[index].dies(after: .seconds(Double.random(in: 4...12)), at: now)
             self.noteMajority(at: now)
         case .leadership(let term, let leads):
             // What one says that is killed already is no news.
@@ -242,7 +242,7 @@ struct Play {
             throw Failure(description: "node \(member.id) ended by itself; its log ends with\n\(member.endOfLog)")
         }
         let wasLeading = member.leads
-        self.members[index].died(at: now, returnsAfter: .seconds(Double.random(in: 0.5...2.5)))
+        self.members[index].died(at: now, returnsAfter: .seconds(Double.random(in: 0.5...2)))
         var text = "node \(member.id) dies"
         if wasLeading { text += ", the leader" }
         if let write = self.ledger.died(member.id) {
@@ -256,7 +256,8 @@ struct Play {
         let running = self.members.count { $0.state == .up }
         let isThere = running * 2 > self.members.count
         if !isThere, self.opening > .zero, self.failOvers.hasMajority {
-            self.screen.line(now, "    only \(running == 0 ? "none" : "one") of three runs: nothing can be committed until another is back")
+            let text = running == 0 ? "none of the three runs" : "only one of three runs"
+            self.screen.line(now, "    \(text): nothing can be committed until two do")
         }
         self.failOvers.majority(isThere: isThere, at: now)
     }
@@ -278,7 +279,7 @@ struct Play {
         }
     }
 
-    /// What each node was, and is.
+    /// What each node was, and is, and the rows that were acknowledged meanwhile.
     var pictureLines: [String] {
         let heights = self.picture.heights
         return self.members.map { member in
@@ -288,8 +289,8 @@ struct Play {
                 case .follows: "follows"
                 case .down: "is down"
                 }
-            return "  node \(member.id) \(role.filled(7)) \(self.picture.line(of: member.id))"
-        } + ["  rows           \(heights)"]
+            return "  node \(member.id)  \(role.filled(7))  \(self.picture.line(of: member.id))"
+        } + ["  rows             \(heights)", "                 \(self.picture.axis)"]
     }
 
     private var counts: String {
@@ -300,9 +301,9 @@ struct Play {
 
 extension FailOvers.Gap {
     var text: String {
-        var text = "\(self.length.inSeconds(2)) s from the last row acknowledged before to the first after"
+        var text = "rows are acknowledged again, \(self.length.inSeconds(2)) s after the last one before"
         if self.withoutMajority > .milliseconds(10) {
-            text += ", \(self.withoutMajority.inSeconds(2)) s of it without a majority"
+            text += " (\(self.withoutMajority.inSeconds(2)) s of that without a majority)"
         }
         return text
     }
