@@ -104,7 +104,14 @@ let package = Package(
             swiftSettings: settings),
         .executableTarget(
             name: "demo",
-            dependencies: ["DqliteClient", .product(name: "Logging", package: "swift-log")],
+            dependencies: [
+                "CSQLite", "DqliteClient", "DqliteNode",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ],
             path: "Examples/Demo", swiftSettings: settings),
 
         .target(
@@ -171,6 +178,7 @@ let package = Package(
         // Tests.
         .testTarget(name: "TortureTests", dependencies: ["TestSupport", "TortureChecks"], swiftSettings: settings),
         .testTarget(name: "ArchitectureTests", swiftSettings: settings),
+        .testTarget(name: "DemoTests", dependencies: ["demo"], swiftSettings: settings),
         .target(
             name: "CReplicaPagerPrograms", dependencies: ["CReplicaPager"],
             path: "Tests/CReplicaPagerTests/Programs", exclude: ["main.c"]),
