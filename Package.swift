@@ -87,6 +87,7 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             swiftSettings: settings),
         .executableTarget(
@@ -141,8 +142,22 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ],
             path: "Tests/CrashTest", swiftSettings: settings),
+        .target(
+            name: "TortureChecks", dependencies: ["TestSupport"], path: "Tests/TortureChecks", swiftSettings: settings),
+        .executableTarget(
+            name: "torture",
+            dependencies: [
+                "DqliteClient", "NodeProcess", "TestSupport", "TortureChecks",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ],
+            path: "Tests/Torture", swiftSettings: settings),
 
         // Tests.
+        .testTarget(name: "TortureTests", dependencies: ["TestSupport", "TortureChecks"], swiftSettings: settings),
         .testTarget(name: "ArchitectureTests", swiftSettings: settings),
         .target(
             name: "CReplicaPagerPrograms", dependencies: ["CReplicaPager"],
@@ -203,7 +218,7 @@ let package = Package(
         .testTarget(
             name: "DqliteClientTests",
             dependencies: [
-                "DqliteClient", "DqliteFraming", "DqliteProtocol", "DqliteWire",
+                "DqliteClient", "DqliteFraming", "DqliteProtocol", "DqliteWire", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),
