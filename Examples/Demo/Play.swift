@@ -105,7 +105,7 @@ struct Play {
         for index in self.members.indices {
             self.members[index].isToWrite = true
             self.members[index].order(.write)
-            self.members[index].dies(after: .seconds(Double.random(in: 2...7)), at: self.now)
+            self.members[index].dies(after: .seconds(Double.random(in: 2...9)), at: self.now)
         }
     }
 
@@ -212,7 +212,7 @@ struct Play {
             self.members[index].isReady()
             if self.opening > .zero { self.screen.line(now, "node \(id) is back") }
             if self.members[index].isToWrite { self.members[index].order(.write) }
-            self.members[index].dies(after: .seconds(Double.random(in: 4...12)), at: now)
+            self.members[index].dies(after: .seconds(Double.random(in: 5...14)), at: now)
             self.noteMajority(at: now)
         case .leadership(let term, let leads):
             // What one says that is killed already is no news.
@@ -242,7 +242,7 @@ struct Play {
             throw Failure(description: "node \(member.id) ended by itself; its log ends with\n\(member.endOfLog)")
         }
         let wasLeading = member.leads
-        self.members[index].died(at: now, returnsAfter: .seconds(Double.random(in: 0.5...2)))
+        self.members[index].died(at: now, returnsAfter: .seconds(Double.random(in: 0.5...1.5)))
         var text = "node \(member.id) dies"
         if wasLeading { text += ", the leader" }
         if let write = self.ledger.died(member.id) {
