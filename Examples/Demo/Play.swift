@@ -219,6 +219,7 @@ struct Play {
             guard self.members[index].state == .up else { return }
             let wasLeading = self.members[index].leads
             self.members[index].leads = leads
+            self.members[index].term = term
             guard leads, !wasLeading else { return }
             self.screen.line(now, "node \(id) leads, in term \(term)")
             self.failOvers.leads()
@@ -285,12 +286,12 @@ struct Play {
         return self.members.map { member in
             let role =
                 switch member.role {
-                case .leads: "leads"
+                case .leads: "leads, term \(member.term)"
                 case .follows: "follows"
                 case .down: "is down"
                 }
-            return "  node \(member.id)  \(role.filled(7))  \(self.picture.line(of: member.id))"
-        } + ["  rows             \(heights)", "                 \(self.picture.axis)"]
+            return "  node \(member.id)  \(role.filled(14))  \(self.picture.line(of: member.id))"
+        } + ["  rows                    \(heights)", "                          \(self.picture.axis)"]
     }
 
     private var counts: String {
