@@ -18,6 +18,8 @@ struct Member {
     private var process: MemberProcess?
     private(set) var state = State.down
     var leads = false
+    /// The newest term that it knows.
+    var term: UInt64 = 0
     var isToWrite = false
     /// Whether a row of its writer was acknowledged since it started.
     var hasWritten = false

@@ -81,7 +81,8 @@ struct OrderTaker: Service {
                 case .write: self.writer.isWriting.store(true, ordering: .relaxed)
                 case .pause: self.writer.isWriting.store(false, ordering: .relaxed)
                 case .dump:
-                    let database = try await self.node.dump(database: Table.database)
+                    // One that has just come back may not have heard yet that there is a database.
+                    let database = (try? await self.node.dump(database: Table.database)) ?? ByteBuffer()
                     try Data(database.readableBytesView).write(to: self.dump)
                     News.dumped.tell()
                 }

@@ -105,7 +105,7 @@ struct Play {
         for index in self.members.indices {
             self.members[index].isToWrite = true
             self.members[index].order(.write)
-            self.members[index].dies(after: .seconds(Double.random(in: 2...7)), at: self.now)
+            self.members[index].dies(after: .seconds(Double.random(in: 2...9)), at: self.now)
         }
     }
 
@@ -212,13 +212,14 @@ struct Play {
             self.members[index].isReady()
             if self.opening > .zero { self.screen.line(now, "node \(id) is back") }
             if self.members[index].isToWrite { self.members[index].order(.write) }
-            self.members[index].dies(after: .seconds(Double.random(in: 4...12)), at: now)
+            self.members[index].dies(after: .seconds(Double.random(in: 5...14)), at: now)
             self.noteMajority(at: now)
         case .leadership(let term, let leads):
             // What one says that is killed already is no news.
             guard self.members[index].state == .up else { return }
             let wasLeading = self.members[index].leads
             self.members[index].leads = leads
+            self.members[index].term = term
             guard leads, !wasLeading else { return }
             self.screen.line(now, "node \(id) leads, in term \(term)")
             self.failOvers.leads()
@@ -242,7 +243,7 @@ struct Play {
             throw Failure(description: "node \(member.id) ended by itself; its log ends with\n\(member.endOfLog)")
         }
         let wasLeading = member.leads
-        self.members[index].died(at: now, returnsAfter: .seconds(Double.random(in: 0.5...2)))
+        self.members[index].died(at: now, returnsAfter: .seconds(Double.random(in: 0.5...1.5)))
         var text = "node \(member.id) dies"
         if wasLeading { text += ", the leader" }
         if let write = self.ledger.died(member.id) {
@@ -285,12 +286,12 @@ struct Play {
         return self.members.map { member in
             let role =
                 switch member.role {
-                case .leads: "leads"
+                case .leads: "leads, term \(member.term)"
                 case .follows: "follows"
                 case .down: "is down"
                 }
-            return "  node \(member.id)  \(role.filled(7))  \(self.picture.line(of: member.id))"
-        } + ["  rows             \(heights)", "                 \(self.picture.axis)"]
+            return "  node \(member.id)  \(role.filled(14))  \(self.picture.line(of: member.id))"
+        } + ["  rows                    \(heights)", "                          \(self.picture.axis)"]
     }
 
     private var counts: String {
