@@ -76,7 +76,7 @@ final class ControlClient: Sendable {
             throw ControlClientError.failure(code: failure.code, message: failure.message)
         }
         guard code == Answer.code else { throw ControlClientError.unexpected }
-        return try answer.body.dqliteMessage()
+        return try answer.body.dqliteMessage(revision: answer.header.revision)
     }
 }
 

@@ -140,6 +140,17 @@ import Testing
         }
     }
 
+    @Test(.timeLimit(.minutes(2))) func aFollowerLeaves() async throws {
+        try await DqliteTestCluster.with { cluster in
+            let leader = try await cluster.leader()
+            // Not the first of the members, whom the leader names one after the other.
+            let follower: UInt64 = leader == 3 ? 2 : 3
+            try await #require(cluster.node(follower)).leave()
+            let servers = try #require(cluster.node(leader)?.status).servers
+            #expect(!servers.contains { $0.id == follower })
+        }
+    }
+
     @Test(.timeLimit(.minutes(2))) func aClusterIsMadeOfSeveralAndRecoveredFromOne() async throws {
         let directory = FileManager.default.temporaryDirectory.appendingPathComponent("dqlite-\(UUID())").path
         defer { try? FileManager.default.removeItem(atPath: directory) }
