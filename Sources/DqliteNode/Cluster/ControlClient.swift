@@ -58,9 +58,10 @@ final class ControlClient: Sendable {
 
     func close() { self.channel.close(promise: nil) }
 
+    /// - Parameter revision: Of the answer, which does not say it everywhere.
     /// - Throws: ``ControlClientError``, or why the connection failed.
     func call<Answer: ResponseMessage>(
-        _ request: some RequestMessage, timeout: TimeAmount, _: Answer.Type = Answer.self
+        _ request: some RequestMessage, timeout: TimeAmount, _: Answer.Type = Answer.self, revision: UInt8 = 0
     ) async throws -> Answer {
         var frame = self.channel.allocator.buffer(capacity: 128)
         try frame.writeDqliteRequest(request)
@@ -76,7 +77,7 @@ final class ControlClient: Sendable {
             throw ControlClientError.failure(code: failure.code, message: failure.message)
         }
         guard code == Answer.code else { throw ControlClientError.unexpected }
-        return try answer.body.dqliteMessage(revision: answer.header.revision)
+        return try answer.body.dqliteMessage(revision: revision)
     }
 }
 
