@@ -96,6 +96,8 @@ struct LogRecovery {
         if let repair = self.repair { try file?.write(repair.bytes, at: repair.offset) }
         try file?.sync()
 
+        // Of what lies before the first entry the newest counts, as when the head was truncated.
+        self.configurations.dropHead(before: self.map.previousIndex.next)
         var worker = LogWorker(fileSystem: self.fileSystem, file: file, end: last?.end ?? 0)
         var machine = LogMachine(
             configuration: self.configuration, logID: logID, map: self.map, checkpoints: self.checkpoints,
@@ -231,14 +233,15 @@ struct LogRecovery {
         case .checkpoint(let database, let marks):
             self.checkpoints[database] = marks == CheckpointMarks() ? nil : marks
         case .cut(let index, let term):
-            if self.map.term(of: index) == term {
+            // What lies before the beginning of the log may have been there when the cut was made.
+            if self.map.term(of: index) == term || index < self.map.previousIndex {
                 self.configurations.cut(to: index)
             } else {
                 self.configurations = StoredConfigurations()
             }
             self.map.cut(to: index, term: term)
         case .mark: break
-        case .configuration(let stored): self.configurations.repeated(stored)
+        case .configuration(let stored): self.configurations.note(stored)
         }
         return true
     }
