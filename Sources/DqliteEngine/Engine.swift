@@ -136,6 +136,12 @@ public final class Engine: Sendable {
         self.passed(index)
     }
 
+    /// A committed entry of any kind: a command is applied as by ``apply(_:at:)``, others are passed.
+    public func apply(_ entry: Entry) throws(EngineError) {
+        guard entry.kind == .command else { return self.passed(entry.index) }
+        try self.apply(entry.data, at: entry.index)
+    }
+
     /// An entry that is not the engine's is committed: all before it were applied.
     public func passed(_ index: LogIndex) { self.state.withLock { $0.appliedIndex = max($0.appliedIndex, index) } }
 
