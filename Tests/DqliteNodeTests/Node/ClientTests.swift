@@ -68,7 +68,8 @@ struct ClientTests {
     ) async throws {
         while true {
             do {
-                try await withNode(in: directory, change: { $0.address = first.address }) { _ in try await body() }
+                let address = first.address
+                try await withNode(in: directory, change: { $0.address = address }, { _ in try await body() })
                 return
             } catch is DqliteNodeError {
                 await Task.yield()
