@@ -21,7 +21,7 @@ check-schema:
 	@scripts/check-schema --strict
 
 benchmark:
-	@scripts/install-dependencies sqlite protobuf
+	@scripts/install-dependencies sqlite protobuf c-dqlite
 	@scripts/benchmark
 
 # KILLS=200 by default.

@@ -95,6 +95,19 @@ let package = Package(
             dependencies: ["DqliteClient", .product(name: "Logging", package: "swift-log")],
             path: "Examples/Demo", swiftSettings: settings),
 
+        .target(
+            name: "BenchmarkSupport", dependencies: [.product(name: "NIOCore", package: "swift-nio")],
+            path: "Benchmarks/BenchmarkSupport", swiftSettings: settings),
+        .executableTarget(
+            name: "cluster-benchmark",
+            dependencies: [
+                "BenchmarkSupport", "DqliteClient", "DqliteFraming", "DqliteProtocol", "NodeProcess", "TestSupport",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            path: "Benchmarks/ClusterBenchmark", exclude: ["CNode"], swiftSettings: settings),
         .target(name: "AllocationCounter", path: "Benchmarks/AllocationCounter"),
         .executableTarget(
             name: "codec-benchmark",
@@ -106,8 +119,8 @@ let package = Package(
         .executableTarget(
             name: "node-benchmark",
             dependencies: [
-                "CSQLite", "DqliteClient", "DqliteFraming", "DqliteProtocol", "NodeProcess", "TestSupport",
-                .product(name: "Logging", package: "swift-log"),
+                "BenchmarkSupport", "CSQLite", "DqliteClient", "DqliteFraming", "DqliteProtocol", "NodeProcess",
+                "TestSupport", .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ],

@@ -322,6 +322,186 @@ void   dqlite__timeout_now__free_unpacked
   assert(message->base.descriptor == &dqlite__timeout_now__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   dqlite__round_mark__init
+                     (Dqlite__RoundMark         *message)
+{
+  static const Dqlite__RoundMark init_value = DQLITE__ROUND_MARK__INIT;
+  *message = init_value;
+}
+size_t dqlite__round_mark__get_packed_size
+                     (const Dqlite__RoundMark *message)
+{
+  assert(message->base.descriptor == &dqlite__round_mark__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t dqlite__round_mark__pack
+                     (const Dqlite__RoundMark *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &dqlite__round_mark__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t dqlite__round_mark__pack_to_buffer
+                     (const Dqlite__RoundMark *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &dqlite__round_mark__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Dqlite__RoundMark *
+       dqlite__round_mark__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Dqlite__RoundMark *)
+     protobuf_c_message_unpack (&dqlite__round_mark__descriptor,
+                                allocator, len, data);
+}
+void   dqlite__round_mark__free_unpacked
+                     (Dqlite__RoundMark *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &dqlite__round_mark__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   dqlite__message_part__init
+                     (Dqlite__MessagePart         *message)
+{
+  static const Dqlite__MessagePart init_value = DQLITE__MESSAGE_PART__INIT;
+  *message = init_value;
+}
+size_t dqlite__message_part__get_packed_size
+                     (const Dqlite__MessagePart *message)
+{
+  assert(message->base.descriptor == &dqlite__message_part__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t dqlite__message_part__pack
+                     (const Dqlite__MessagePart *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &dqlite__message_part__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t dqlite__message_part__pack_to_buffer
+                     (const Dqlite__MessagePart *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &dqlite__message_part__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Dqlite__MessagePart *
+       dqlite__message_part__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Dqlite__MessagePart *)
+     protobuf_c_message_unpack (&dqlite__message_part__descriptor,
+                                allocator, len, data);
+}
+void   dqlite__message_part__free_unpacked
+                     (Dqlite__MessagePart *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &dqlite__message_part__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   dqlite__read_index_request__init
+                     (Dqlite__ReadIndexRequest         *message)
+{
+  static const Dqlite__ReadIndexRequest init_value = DQLITE__READ_INDEX_REQUEST__INIT;
+  *message = init_value;
+}
+size_t dqlite__read_index_request__get_packed_size
+                     (const Dqlite__ReadIndexRequest *message)
+{
+  assert(message->base.descriptor == &dqlite__read_index_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t dqlite__read_index_request__pack
+                     (const Dqlite__ReadIndexRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &dqlite__read_index_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t dqlite__read_index_request__pack_to_buffer
+                     (const Dqlite__ReadIndexRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &dqlite__read_index_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Dqlite__ReadIndexRequest *
+       dqlite__read_index_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Dqlite__ReadIndexRequest *)
+     protobuf_c_message_unpack (&dqlite__read_index_request__descriptor,
+                                allocator, len, data);
+}
+void   dqlite__read_index_request__free_unpacked
+                     (Dqlite__ReadIndexRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &dqlite__read_index_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   dqlite__read_index_result__init
+                     (Dqlite__ReadIndexResult         *message)
+{
+  static const Dqlite__ReadIndexResult init_value = DQLITE__READ_INDEX_RESULT__INIT;
+  *message = init_value;
+}
+size_t dqlite__read_index_result__get_packed_size
+                     (const Dqlite__ReadIndexResult *message)
+{
+  assert(message->base.descriptor == &dqlite__read_index_result__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t dqlite__read_index_result__pack
+                     (const Dqlite__ReadIndexResult *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &dqlite__read_index_result__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t dqlite__read_index_result__pack_to_buffer
+                     (const Dqlite__ReadIndexResult *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &dqlite__read_index_result__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Dqlite__ReadIndexResult *
+       dqlite__read_index_result__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Dqlite__ReadIndexResult *)
+     protobuf_c_message_unpack (&dqlite__read_index_result__descriptor,
+                                allocator, len, data);
+}
+void   dqlite__read_index_result__free_unpacked
+                     (Dqlite__ReadIndexResult *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &dqlite__read_index_result__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   dqlite__raft_server__init
                      (Dqlite__RaftServer         *message)
 {
@@ -962,6 +1142,184 @@ const ProtobufCMessageDescriptor dqlite__timeout_now__descriptor =
   dqlite__timeout_now__field_indices_by_name,
   1,  dqlite__timeout_now__number_ranges,
   (ProtobufCMessageInit) dqlite__timeout_now__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor dqlite__round_mark__field_descriptors[1] =
+{
+  {
+    "round",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__RoundMark, round),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned dqlite__round_mark__field_indices_by_name[] = {
+  0,   /* field[0] = round */
+};
+static const ProtobufCIntRange dqlite__round_mark__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor dqlite__round_mark__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "dqlite.RoundMark",
+  "RoundMark",
+  "Dqlite__RoundMark",
+  "dqlite",
+  sizeof(Dqlite__RoundMark),
+  1,
+  dqlite__round_mark__field_descriptors,
+  dqlite__round_mark__field_indices_by_name,
+  1,  dqlite__round_mark__number_ranges,
+  (ProtobufCMessageInit) dqlite__round_mark__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor dqlite__message_part__field_descriptors[2] =
+{
+  {
+    "message_size",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__MessagePart, message_size),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "data",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__MessagePart, data),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned dqlite__message_part__field_indices_by_name[] = {
+  1,   /* field[1] = data */
+  0,   /* field[0] = message_size */
+};
+static const ProtobufCIntRange dqlite__message_part__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor dqlite__message_part__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "dqlite.MessagePart",
+  "MessagePart",
+  "Dqlite__MessagePart",
+  "dqlite",
+  sizeof(Dqlite__MessagePart),
+  2,
+  dqlite__message_part__field_descriptors,
+  dqlite__message_part__field_indices_by_name,
+  1,  dqlite__message_part__number_ranges,
+  (ProtobufCMessageInit) dqlite__message_part__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor dqlite__read_index_request__field_descriptors[1] =
+{
+  {
+    "context",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__ReadIndexRequest, context),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned dqlite__read_index_request__field_indices_by_name[] = {
+  0,   /* field[0] = context */
+};
+static const ProtobufCIntRange dqlite__read_index_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor dqlite__read_index_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "dqlite.ReadIndexRequest",
+  "ReadIndexRequest",
+  "Dqlite__ReadIndexRequest",
+  "dqlite",
+  sizeof(Dqlite__ReadIndexRequest),
+  1,
+  dqlite__read_index_request__field_descriptors,
+  dqlite__read_index_request__field_indices_by_name,
+  1,  dqlite__read_index_request__number_ranges,
+  (ProtobufCMessageInit) dqlite__read_index_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor dqlite__read_index_result__field_descriptors[2] =
+{
+  {
+    "context",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__ReadIndexResult, context),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "index",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__ReadIndexResult, index),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned dqlite__read_index_result__field_indices_by_name[] = {
+  0,   /* field[0] = context */
+  1,   /* field[1] = index */
+};
+static const ProtobufCIntRange dqlite__read_index_result__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor dqlite__read_index_result__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "dqlite.ReadIndexResult",
+  "ReadIndexResult",
+  "Dqlite__ReadIndexResult",
+  "dqlite",
+  sizeof(Dqlite__ReadIndexResult),
+  2,
+  dqlite__read_index_result__field_descriptors,
+  dqlite__read_index_result__field_indices_by_name,
+  1,  dqlite__read_index_result__number_ranges,
+  (ProtobufCMessageInit) dqlite__read_index_result__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor dqlite__raft_server__field_descriptors[3] =

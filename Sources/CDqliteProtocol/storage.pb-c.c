@@ -187,6 +187,51 @@ void   dqlite__checkpoint_record__free_unpacked
   assert(message->base.descriptor == &dqlite__checkpoint_record__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   dqlite__configuration_record__init
+                     (Dqlite__ConfigurationRecord         *message)
+{
+  static const Dqlite__ConfigurationRecord init_value = DQLITE__CONFIGURATION_RECORD__INIT;
+  *message = init_value;
+}
+size_t dqlite__configuration_record__get_packed_size
+                     (const Dqlite__ConfigurationRecord *message)
+{
+  assert(message->base.descriptor == &dqlite__configuration_record__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t dqlite__configuration_record__pack
+                     (const Dqlite__ConfigurationRecord *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &dqlite__configuration_record__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t dqlite__configuration_record__pack_to_buffer
+                     (const Dqlite__ConfigurationRecord *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &dqlite__configuration_record__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Dqlite__ConfigurationRecord *
+       dqlite__configuration_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Dqlite__ConfigurationRecord *)
+     protobuf_c_message_unpack (&dqlite__configuration_record__descriptor,
+                                allocator, len, data);
+}
+void   dqlite__configuration_record__free_unpacked
+                     (Dqlite__ConfigurationRecord *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &dqlite__configuration_record__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   dqlite__cut_record__init
                      (Dqlite__CutRecord         *message)
 {
@@ -682,6 +727,57 @@ const ProtobufCMessageDescriptor dqlite__checkpoint_record__descriptor =
   (ProtobufCMessageInit) dqlite__checkpoint_record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
+static const ProtobufCFieldDescriptor dqlite__configuration_record__field_descriptors[2] =
+{
+  {
+    "index",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__ConfigurationRecord, index),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "configuration",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__ConfigurationRecord, configuration),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned dqlite__configuration_record__field_indices_by_name[] = {
+  1,   /* field[1] = configuration */
+  0,   /* field[0] = index */
+};
+static const ProtobufCIntRange dqlite__configuration_record__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor dqlite__configuration_record__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "dqlite.ConfigurationRecord",
+  "ConfigurationRecord",
+  "Dqlite__ConfigurationRecord",
+  "dqlite",
+  sizeof(Dqlite__ConfigurationRecord),
+  2,
+  dqlite__configuration_record__field_descriptors,
+  dqlite__configuration_record__field_indices_by_name,
+  1,  dqlite__configuration_record__number_ranges,
+  (ProtobufCMessageInit) dqlite__configuration_record__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
 static const ProtobufCFieldDescriptor dqlite__cut_record__field_descriptors[2] =
 {
   {
@@ -926,20 +1022,22 @@ const ProtobufCMessageDescriptor dqlite__node_identity__descriptor =
   (ProtobufCMessageInit) dqlite__node_identity__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue dqlite__record_type__enum_values_by_number[5] =
+static const ProtobufCEnumValue dqlite__record_type__enum_values_by_number[6] =
 {
   { "RECORD_TYPE_NONE", "DQLITE__RECORD_TYPE__RECORD_TYPE_NONE", 0 },
   { "RECORD_TYPE_ENTRIES", "DQLITE__RECORD_TYPE__RECORD_TYPE_ENTRIES", 1 },
   { "RECORD_TYPE_CHECKPOINT", "DQLITE__RECORD_TYPE__RECORD_TYPE_CHECKPOINT", 2 },
   { "RECORD_TYPE_CUT", "DQLITE__RECORD_TYPE__RECORD_TYPE_CUT", 3 },
   { "RECORD_TYPE_MARK", "DQLITE__RECORD_TYPE__RECORD_TYPE_MARK", 4 },
+  { "RECORD_TYPE_CONFIGURATION", "DQLITE__RECORD_TYPE__RECORD_TYPE_CONFIGURATION", 5 },
 };
 static const ProtobufCIntRange dqlite__record_type__value_ranges[] = {
-{0, 0},{0, 5}
+{0, 0},{0, 6}
 };
-static const ProtobufCEnumValueIndex dqlite__record_type__enum_values_by_name[5] =
+static const ProtobufCEnumValueIndex dqlite__record_type__enum_values_by_name[6] =
 {
   { "RECORD_TYPE_CHECKPOINT", 2 },
+  { "RECORD_TYPE_CONFIGURATION", 5 },
   { "RECORD_TYPE_CUT", 3 },
   { "RECORD_TYPE_ENTRIES", 1 },
   { "RECORD_TYPE_MARK", 4 },
@@ -952,9 +1050,9 @@ const ProtobufCEnumDescriptor dqlite__record_type__descriptor =
   "RecordType",
   "Dqlite__RecordType",
   "dqlite",
-  5,
+  6,
   dqlite__record_type__enum_values_by_number,
-  5,
+  6,
   dqlite__record_type__enum_values_by_name,
   1,
   dqlite__record_type__value_ranges,

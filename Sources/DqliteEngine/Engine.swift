@@ -173,6 +173,32 @@ public final class Engine: Sendable {
         for database in databases { database.stepDown() }
     }
 
+    /// Leadership is about to be handed over: admits no transaction any more, ends those that are open, and waits until all
+    /// that was committed on overlays is applied. Then call ``stepDown()``, or ``resumeWrites()`` when nobody took over.
+    /// Must not be called from a thread of the engine.
+    ///
+    /// - Returns: Whether everything came to rest in time.
+    public func pause(atMost limit: Duration) -> Bool {
+        let end = Instant.now + limit
+        let databases = self.state.withLock { $0.databases.values.map(\.database) }
+        for database in databases { database.pause() }
+        return databases.allSatisfy { database in
+            database.quiet.withLock {
+                while !database.isAtRest {
+                    guard Instant.now < end else { return false }
+                    // Nobody says when the lane has come to rest.
+                    _ = database.quiet.wait(atMost: .milliseconds(2))
+                }
+                return true
+            }
+        }
+    }
+
+    /// Transactions are admitted again.
+    public func resumeWrites() {
+        for database in self.state.withLock({ $0.databases.values.map(\.database) }) { database.resumeWrites() }
+    }
+
     /// Tells the log which entries no file needs any more. A database whose file has everything needs none.
     private func releaseEntries() {
         let index = self.state.withLock { state -> LogIndex in

@@ -336,6 +336,20 @@ extension EngineSession: Job {
                 self.commitReached(ticket, outcome)
             }
             return nil
+        case .awaitsLeadership:
+            let isDone = self.core.isCommitting
+            let (ticket, alarm) = self.state.withLock { state in
+                state.commit = nil
+                let ticket = state.machine.awaitCommit(isDone: isDone)
+                self.stopFlag.set(state.machine.stop != nil)
+                return (ticket, Self.updateAlarm(&state))
+            }
+            guard let ticket else { return .proceed }
+            if let alarm { self.engine.clock.schedule(self, at: alarm) }
+            self.database.parts.replicator.confirmLeadership { isConfirmed in
+                self.commitReached(ticket, isConfirmed ? .committed : .unknown(.leadershipLost))
+            }
+            return nil
         case .finished(let answer):
             self.state.withLock { state in
                 state.machine.finish()

@@ -172,6 +172,18 @@ public let oracleMessages: [OracleMessage] = [
     OracleMessage("TimeoutNow", Dqlite_TimeoutNow.self) {
         UnsafeMutableRawPointer(dqlite__timeout_now__unpack(nil, $0, $1))
     },
+    OracleMessage("RoundMark", Dqlite_RoundMark.self) {
+        UnsafeMutableRawPointer(dqlite__round_mark__unpack(nil, $0, $1))
+    },
+    OracleMessage("MessagePart", Dqlite_MessagePart.self) {
+        UnsafeMutableRawPointer(dqlite__message_part__unpack(nil, $0, $1))
+    },
+    OracleMessage("ReadIndexRequest", Dqlite_ReadIndexRequest.self) {
+        UnsafeMutableRawPointer(dqlite__read_index_request__unpack(nil, $0, $1))
+    },
+    OracleMessage("ReadIndexResult", Dqlite_ReadIndexResult.self) {
+        UnsafeMutableRawPointer(dqlite__read_index_result__unpack(nil, $0, $1))
+    },
     OracleMessage("RaftServer", Dqlite_RaftServer.self) {
         UnsafeMutableRawPointer(dqlite__raft_server__unpack(nil, $0, $1))
     },
@@ -189,6 +201,9 @@ public let oracleMessages: [OracleMessage] = [
     },
     OracleMessage("CheckpointRecord", Dqlite_CheckpointRecord.self) {
         UnsafeMutableRawPointer(dqlite__checkpoint_record__unpack(nil, $0, $1))
+    },
+    OracleMessage("ConfigurationRecord", Dqlite_ConfigurationRecord.self) {
+        UnsafeMutableRawPointer(dqlite__configuration_record__unpack(nil, $0, $1))
     },
     OracleMessage("CutRecord", Dqlite_CutRecord.self) {
         UnsafeMutableRawPointer(dqlite__cut_record__unpack(nil, $0, $1))

@@ -10,6 +10,11 @@
 
 /// The files of a node's own log. All checksums are CRC-32C (Castagnoli) over the native form of what they cover.
 
+#if canImport(FoundationEssentials)
+public import FoundationEssentials
+#else
+public import Foundation
+#endif
 public import SwiftProtobuf
 
 // If the compiler emits an error on this type, it is because this file
@@ -40,6 +45,9 @@ public nonisolated enum Dqlite_RecordType: SwiftProtobuf.Enum, Swift.CaseIterabl
 
   /// Nothing: an empty body. It is written to prove that what precedes it was synced.
   case mark // = 4
+
+  /// Who is in the cluster: ConfigurationRecord.
+  case configuration // = 5
   case UNRECOGNIZED(Int)
 
   public init() {
@@ -53,6 +61,7 @@ public nonisolated enum Dqlite_RecordType: SwiftProtobuf.Enum, Swift.CaseIterabl
     case 2: self = .checkpoint
     case 3: self = .cut
     case 4: self = .mark
+    case 5: self = .configuration
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -64,6 +73,7 @@ public nonisolated enum Dqlite_RecordType: SwiftProtobuf.Enum, Swift.CaseIterabl
     case .checkpoint: return 2
     case .cut: return 3
     case .mark: return 4
+    case .configuration: return 5
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -75,12 +85,13 @@ public nonisolated enum Dqlite_RecordType: SwiftProtobuf.Enum, Swift.CaseIterabl
     .checkpoint,
     .cut,
     .mark,
+    .configuration,
   ]
 
 }
 
 /// The first 64 bytes of a segment, the files that the log is made of. A segment gets its name only after its header and its
-/// first records, which repeat the CheckpointRecord of every database, are on disk.
+/// first records, which repeat the CheckpointRecord of every database and the newest ConfigurationRecord, are on disk.
 public nonisolated struct Dqlite_SegmentHeader: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -188,6 +199,23 @@ public nonisolated struct Dqlite_CheckpointRecord: Sendable {
   public init() {}
 }
 
+/// The newest configuration of the cluster that an entry held, for when that entry is in the log no more.
+public nonisolated struct Dqlite_ConfigurationRecord: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Index of the entry.
+  public var index: UInt64 = 0
+
+  /// Its data: a RaftConfiguration in its native form.
+  public var configuration: Data = Data()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
 /// The next entry follows the one named here: those after it do not count. When the log does not hold the one named here, it is
 /// empty, and begins after it.
 public nonisolated struct Dqlite_CutRecord: Sendable {
@@ -268,7 +296,7 @@ public nonisolated struct Dqlite_NodeIdentity: Sendable {
 fileprivate nonisolated let _protobuf_package = "dqlite"
 
 nonisolated extension Dqlite_RecordType: SwiftProtobuf._ProtoNameProviding {
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0RECORD_TYPE_NONE\0\u{1}RECORD_TYPE_ENTRIES\0\u{1}RECORD_TYPE_CHECKPOINT\0\u{1}RECORD_TYPE_CUT\0\u{1}RECORD_TYPE_MARK\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0RECORD_TYPE_NONE\0\u{1}RECORD_TYPE_ENTRIES\0\u{1}RECORD_TYPE_CHECKPOINT\0\u{1}RECORD_TYPE_CUT\0\u{1}RECORD_TYPE_MARK\0\u{1}RECORD_TYPE_CONFIGURATION\0")
 }
 
 nonisolated extension Dqlite_SegmentHeader: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
@@ -466,6 +494,41 @@ nonisolated extension Dqlite_CheckpointRecord: SwiftProtobuf.Message, SwiftProto
     if lhs.name != rhs.name {return false}
     if lhs.intent != rhs.intent {return false}
     if lhs.done != rhs.done {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dqlite_ConfigurationRecord: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ConfigurationRecord"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}index\0\u{1}configuration\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.index) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.configuration) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.index != 0 {
+      try visitor.visitSingularUInt64Field(value: self.index, fieldNumber: 1)
+    }
+    if !self.configuration.isEmpty {
+      try visitor.visitSingularBytesField(value: self.configuration, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dqlite_ConfigurationRecord, rhs: Dqlite_ConfigurationRecord) -> Bool {
+    if lhs.index != rhs.index {return false}
+    if lhs.configuration != rhs.configuration {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -22,6 +22,10 @@ typedef struct Dqlite__RequestVote Dqlite__RequestVote;
 typedef struct Dqlite__RequestVoteResult Dqlite__RequestVoteResult;
 typedef struct Dqlite__InstallSnapshot Dqlite__InstallSnapshot;
 typedef struct Dqlite__TimeoutNow Dqlite__TimeoutNow;
+typedef struct Dqlite__RoundMark Dqlite__RoundMark;
+typedef struct Dqlite__MessagePart Dqlite__MessagePart;
+typedef struct Dqlite__ReadIndexRequest Dqlite__ReadIndexRequest;
+typedef struct Dqlite__ReadIndexResult Dqlite__ReadIndexResult;
 typedef struct Dqlite__RaftServer Dqlite__RaftServer;
 typedef struct Dqlite__RaftConfiguration Dqlite__RaftConfiguration;
 
@@ -274,6 +278,80 @@ struct  Dqlite__TimeoutNow
 
 
 /*
+ * Between nodes of ours: the round of heartbeats that the next AppendEntries on the stream belongs to, or the newest round that
+ * the sender of the next AppendEntriesResult has seen. Without it the round is zero.
+ */
+struct  Dqlite__RoundMark
+{
+  ProtobufCMessage base;
+  /*
+   * The number of the round.
+   */
+  uint64_t round;
+};
+#define DQLITE__ROUND_MARK__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dqlite__round_mark__descriptor) \
+    , 0 }
+
+
+/*
+ * A piece of a message that is too long to be sent at once: between nodes of ours, so that heartbeats pass. The pieces of one
+ * message come in order, with whole messages in between, but not with pieces of another.
+ */
+struct  Dqlite__MessagePart
+{
+  ProtobufCMessage base;
+  /*
+   * Size in bytes of the message, header and all.
+   */
+  uint64_t message_size;
+  /*
+   * The next bytes of it.
+   */
+  ProtobufCBinaryData data;
+};
+#define DQLITE__MESSAGE_PART__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dqlite__message_part__descriptor) \
+    , 0, {0,NULL} }
+
+
+/*
+ * A follower of ours asks the leader for an index at which a read is linearizable.
+ */
+struct  Dqlite__ReadIndexRequest
+{
+  ProtobufCMessage base;
+  /*
+   * What the follower calls the question.
+   */
+  uint64_t context;
+};
+#define DQLITE__READ_INDEX_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dqlite__read_index_request__descriptor) \
+    , 0 }
+
+
+/*
+ * Answers ReadIndexRequest.
+ */
+struct  Dqlite__ReadIndexResult
+{
+  ProtobufCMessage base;
+  /*
+   * What the follower called the question.
+   */
+  uint64_t context;
+  /*
+   * What has to be applied before the read; zero: the node that was asked does not lead (any more).
+   */
+  uint64_t index;
+};
+#define DQLITE__READ_INDEX_RESULT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dqlite__read_index_result__descriptor) \
+    , 0, 0 }
+
+
+/*
  * One server in a configuration.
  */
 struct  Dqlite__RaftServer
@@ -452,6 +530,82 @@ Dqlite__TimeoutNow *
 void   dqlite__timeout_now__free_unpacked
                      (Dqlite__TimeoutNow *message,
                       ProtobufCAllocator *allocator);
+/* Dqlite__RoundMark methods */
+void   dqlite__round_mark__init
+                     (Dqlite__RoundMark         *message);
+size_t dqlite__round_mark__get_packed_size
+                     (const Dqlite__RoundMark   *message);
+size_t dqlite__round_mark__pack
+                     (const Dqlite__RoundMark   *message,
+                      uint8_t             *out);
+size_t dqlite__round_mark__pack_to_buffer
+                     (const Dqlite__RoundMark   *message,
+                      ProtobufCBuffer     *buffer);
+Dqlite__RoundMark *
+       dqlite__round_mark__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dqlite__round_mark__free_unpacked
+                     (Dqlite__RoundMark *message,
+                      ProtobufCAllocator *allocator);
+/* Dqlite__MessagePart methods */
+void   dqlite__message_part__init
+                     (Dqlite__MessagePart         *message);
+size_t dqlite__message_part__get_packed_size
+                     (const Dqlite__MessagePart   *message);
+size_t dqlite__message_part__pack
+                     (const Dqlite__MessagePart   *message,
+                      uint8_t             *out);
+size_t dqlite__message_part__pack_to_buffer
+                     (const Dqlite__MessagePart   *message,
+                      ProtobufCBuffer     *buffer);
+Dqlite__MessagePart *
+       dqlite__message_part__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dqlite__message_part__free_unpacked
+                     (Dqlite__MessagePart *message,
+                      ProtobufCAllocator *allocator);
+/* Dqlite__ReadIndexRequest methods */
+void   dqlite__read_index_request__init
+                     (Dqlite__ReadIndexRequest         *message);
+size_t dqlite__read_index_request__get_packed_size
+                     (const Dqlite__ReadIndexRequest   *message);
+size_t dqlite__read_index_request__pack
+                     (const Dqlite__ReadIndexRequest   *message,
+                      uint8_t             *out);
+size_t dqlite__read_index_request__pack_to_buffer
+                     (const Dqlite__ReadIndexRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Dqlite__ReadIndexRequest *
+       dqlite__read_index_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dqlite__read_index_request__free_unpacked
+                     (Dqlite__ReadIndexRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Dqlite__ReadIndexResult methods */
+void   dqlite__read_index_result__init
+                     (Dqlite__ReadIndexResult         *message);
+size_t dqlite__read_index_result__get_packed_size
+                     (const Dqlite__ReadIndexResult   *message);
+size_t dqlite__read_index_result__pack
+                     (const Dqlite__ReadIndexResult   *message,
+                      uint8_t             *out);
+size_t dqlite__read_index_result__pack_to_buffer
+                     (const Dqlite__ReadIndexResult   *message,
+                      ProtobufCBuffer     *buffer);
+Dqlite__ReadIndexResult *
+       dqlite__read_index_result__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dqlite__read_index_result__free_unpacked
+                     (Dqlite__ReadIndexResult *message,
+                      ProtobufCAllocator *allocator);
 /* Dqlite__RaftServer methods */
 void   dqlite__raft_server__init
                      (Dqlite__RaftServer         *message);
@@ -513,6 +667,18 @@ typedef void (*Dqlite__InstallSnapshot_Closure)
 typedef void (*Dqlite__TimeoutNow_Closure)
                  (const Dqlite__TimeoutNow *message,
                   void *closure_data);
+typedef void (*Dqlite__RoundMark_Closure)
+                 (const Dqlite__RoundMark *message,
+                  void *closure_data);
+typedef void (*Dqlite__MessagePart_Closure)
+                 (const Dqlite__MessagePart *message,
+                  void *closure_data);
+typedef void (*Dqlite__ReadIndexRequest_Closure)
+                 (const Dqlite__ReadIndexRequest *message,
+                  void *closure_data);
+typedef void (*Dqlite__ReadIndexResult_Closure)
+                 (const Dqlite__ReadIndexResult *message,
+                  void *closure_data);
 typedef void (*Dqlite__RaftServer_Closure)
                  (const Dqlite__RaftServer *message,
                   void *closure_data);
@@ -534,6 +700,10 @@ extern const ProtobufCMessageDescriptor dqlite__request_vote__descriptor;
 extern const ProtobufCMessageDescriptor dqlite__request_vote_result__descriptor;
 extern const ProtobufCMessageDescriptor dqlite__install_snapshot__descriptor;
 extern const ProtobufCMessageDescriptor dqlite__timeout_now__descriptor;
+extern const ProtobufCMessageDescriptor dqlite__round_mark__descriptor;
+extern const ProtobufCMessageDescriptor dqlite__message_part__descriptor;
+extern const ProtobufCMessageDescriptor dqlite__read_index_request__descriptor;
+extern const ProtobufCMessageDescriptor dqlite__read_index_result__descriptor;
 extern const ProtobufCMessageDescriptor dqlite__raft_server__descriptor;
 extern const ProtobufCMessageDescriptor dqlite__raft_configuration__descriptor;
 

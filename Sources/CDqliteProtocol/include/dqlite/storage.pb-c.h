@@ -19,6 +19,7 @@ typedef struct Dqlite__SegmentHeader Dqlite__SegmentHeader;
 typedef struct Dqlite__RecordHeader Dqlite__RecordHeader;
 typedef struct Dqlite__EntriesRecord Dqlite__EntriesRecord;
 typedef struct Dqlite__CheckpointRecord Dqlite__CheckpointRecord;
+typedef struct Dqlite__ConfigurationRecord Dqlite__ConfigurationRecord;
 typedef struct Dqlite__CutRecord Dqlite__CutRecord;
 typedef struct Dqlite__TermAndVote Dqlite__TermAndVote;
 typedef struct Dqlite__NodeIdentity Dqlite__NodeIdentity;
@@ -49,7 +50,11 @@ typedef enum _Dqlite__RecordType {
   /*
    * Nothing: an empty body. It is written to prove that what precedes it was synced.
    */
-  DQLITE__RECORD_TYPE__RECORD_TYPE_MARK = 4
+  DQLITE__RECORD_TYPE__RECORD_TYPE_MARK = 4,
+  /*
+   * Who is in the cluster: ConfigurationRecord.
+   */
+  DQLITE__RECORD_TYPE__RECORD_TYPE_CONFIGURATION = 5
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(DQLITE__RECORD_TYPE)
 } Dqlite__RecordType;
 
@@ -57,7 +62,7 @@ typedef enum _Dqlite__RecordType {
 
 /*
  * The first 64 bytes of a segment, the files that the log is made of. A segment gets its name only after its header and its
- * first records, which repeat the CheckpointRecord of every database, are on disk.
+ * first records, which repeat the CheckpointRecord of every database and the newest ConfigurationRecord, are on disk.
  */
 struct  Dqlite__SegmentHeader
 {
@@ -185,6 +190,26 @@ struct  Dqlite__CheckpointRecord
 #define DQLITE__CHECKPOINT_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&dqlite__checkpoint_record__descriptor) \
     , (char *)protobuf_c_empty_string, 0, 0 }
+
+
+/*
+ * The newest configuration of the cluster that an entry held, for when that entry is in the log no more.
+ */
+struct  Dqlite__ConfigurationRecord
+{
+  ProtobufCMessage base;
+  /*
+   * Index of the entry.
+   */
+  uint64_t index;
+  /*
+   * Its data: a RaftConfiguration in its native form.
+   */
+  ProtobufCBinaryData configuration;
+};
+#define DQLITE__CONFIGURATION_RECORD__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dqlite__configuration_record__descriptor) \
+    , 0, {0,NULL} }
 
 
 /*
@@ -354,6 +379,25 @@ Dqlite__CheckpointRecord *
 void   dqlite__checkpoint_record__free_unpacked
                      (Dqlite__CheckpointRecord *message,
                       ProtobufCAllocator *allocator);
+/* Dqlite__ConfigurationRecord methods */
+void   dqlite__configuration_record__init
+                     (Dqlite__ConfigurationRecord         *message);
+size_t dqlite__configuration_record__get_packed_size
+                     (const Dqlite__ConfigurationRecord   *message);
+size_t dqlite__configuration_record__pack
+                     (const Dqlite__ConfigurationRecord   *message,
+                      uint8_t             *out);
+size_t dqlite__configuration_record__pack_to_buffer
+                     (const Dqlite__ConfigurationRecord   *message,
+                      ProtobufCBuffer     *buffer);
+Dqlite__ConfigurationRecord *
+       dqlite__configuration_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dqlite__configuration_record__free_unpacked
+                     (Dqlite__ConfigurationRecord *message,
+                      ProtobufCAllocator *allocator);
 /* Dqlite__CutRecord methods */
 void   dqlite__cut_record__init
                      (Dqlite__CutRecord         *message);
@@ -425,6 +469,9 @@ typedef void (*Dqlite__EntriesRecord_Closure)
 typedef void (*Dqlite__CheckpointRecord_Closure)
                  (const Dqlite__CheckpointRecord *message,
                   void *closure_data);
+typedef void (*Dqlite__ConfigurationRecord_Closure)
+                 (const Dqlite__ConfigurationRecord *message,
+                  void *closure_data);
 typedef void (*Dqlite__CutRecord_Closure)
                  (const Dqlite__CutRecord *message,
                   void *closure_data);
@@ -445,6 +492,7 @@ extern const ProtobufCMessageDescriptor dqlite__segment_header__descriptor;
 extern const ProtobufCMessageDescriptor dqlite__record_header__descriptor;
 extern const ProtobufCMessageDescriptor dqlite__entries_record__descriptor;
 extern const ProtobufCMessageDescriptor dqlite__checkpoint_record__descriptor;
+extern const ProtobufCMessageDescriptor dqlite__configuration_record__descriptor;
 extern const ProtobufCMessageDescriptor dqlite__cut_record__descriptor;
 extern const ProtobufCMessageDescriptor dqlite__term_and_vote__descriptor;
 extern const ProtobufCMessageDescriptor dqlite__node_identity__descriptor;

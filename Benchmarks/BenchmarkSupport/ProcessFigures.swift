@@ -1,4 +1,4 @@
-import Foundation
+package import Foundation
 
 #if canImport(Glibc)
     import Glibc
@@ -9,12 +9,12 @@ import Foundation
 #endif
 
 /// What the system knows about a process. nil where it does not say.
-enum ProcessFigures {
+package enum ProcessFigures {
     /// Processor time of this process, in seconds.
-    static func ownProcessorTime() -> Double { Self.time(CLOCK_PROCESS_CPUTIME_ID) }
+    package static func ownProcessorTime() -> Double { Self.time(CLOCK_PROCESS_CPUTIME_ID) }
 
     /// Processor time of a process, in seconds.
-    static func processorTime(of process: pid_t) -> Double? {
+    package static func processorTime(of process: pid_t) -> Double? {
         #if canImport(Darwin)
             return nil
         #else
@@ -31,27 +31,42 @@ enum ProcessFigures {
     }
 
     /// Resident memory, in bytes: now, at most so far, and the part that is no file's.
-    struct Memory: Sendable {
-        var resident = 0
-        var highWaterMark = 0
-        var anonymous = 0
+    package struct Memory: Sendable {
+        package var resident = 0
+        package var highWaterMark = 0
+        package var anonymous = 0
+
+        package init(resident: Int = 0, highWaterMark: Int = 0, anonymous: Int = 0) {
+            self.resident = resident
+            self.highWaterMark = highWaterMark
+            self.anonymous = anonymous
+        }
     }
 
-    static func memory(of process: pid_t) -> Memory? {
+    package static func memory(of process: pid_t) -> Memory? {
         guard let text = try? String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8) else { return nil }
         func bytes(_ name: String) -> Int { (Self.number(after: name + ":", in: text) ?? 0) * 1024 }
         return Memory(resident: bytes("VmRSS"), highWaterMark: bytes("VmHWM"), anonymous: bytes("RssAnon"))
     }
 
+    /// Makes the high water mark of a process what it has now.
+    ///
+    /// - Returns: Whether the system can do that.
+    @discardableResult
+    package static func forgetHighWaterMark(of process: pid_t) -> Bool {
+        guard let file = FileHandle(forWritingAtPath: "/proc/\(process)/clear_refs") else { return false }
+        return (try? file.write(contentsOf: Data("5".utf8))) != nil
+    }
+
     /// Bytes that a process has caused to be written to disks.
-    static func bytesWritten(by process: pid_t) -> Int? {
+    package static func bytesWritten(by process: pid_t) -> Int? {
         guard let text = try? String(contentsOfFile: "/proc/\(process)/io", encoding: .utf8) else { return nil }
         // With the line's end before it, because cancelled_write_bytes ends with the same name.
         return Self.number(after: "\nwrite_bytes:", in: text)
     }
 
     /// The same of all children that have ended: what they wrote to the very end.
-    static func bytesWrittenByEndedChildren() -> Int? {
+    package static func bytesWrittenByEndedChildren() -> Int? {
         #if canImport(Darwin)
             return nil
         #else

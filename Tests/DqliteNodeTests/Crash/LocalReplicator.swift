@@ -109,6 +109,10 @@ final class LocalReplicator: Replicator {
 
     var durableIndex: LogIndex { self.log.status.durableIndex }
 
+    var holdsLease: Bool { true }
+
+    func confirmLeadership(_ completion: @escaping @Sendable (Bool) -> Void) { completion(true) }
+
     func beginCheckpoint(of database: String, through index: LogIndex) throws(ReplicationFailure) {
         try self.mark { () throws(LogError) in try self.log.beginCheckpoint(of: database, through: index) }
     }

@@ -1,8 +1,8 @@
-import Foundation
+package import Foundation
 import Synchronization
 
 /// Looks every 20 ms how much memory a process has.
-final class MemoryWatch: Sendable {
+package final class MemoryWatch: Sendable {
     private struct State {
         var peak = ProcessFigures.Memory()
         var isStopped = false
@@ -11,17 +11,17 @@ final class MemoryWatch: Sendable {
     private let process: pid_t
     private let state = Mutex(State())
 
-    init(_ process: pid_t) {
+    package init(_ process: pid_t) {
         self.process = process
         Thread.detachNewThread {
             while self.look() { Thread.sleep(forTimeInterval: 0.02) }
         }
     }
 
-    func stop() { self.state.withLock { $0.isStopped = true } }
+    package func stop() { self.state.withLock { $0.isStopped = true } }
 
     /// The most since the last call.
-    func takePeak() -> String {
+    package func takePeak() -> String {
         _ = self.look()
         let peak = self.state.withLock { state in
             defer { state.peak = ProcessFigures.Memory() }

@@ -1,22 +1,22 @@
-import NIOCore
+package import NIOCore
 
 /// When a round begins to count and when it ends.
-struct Round: Sendable {
+package struct Round: Sendable {
     /// What begins before is to get caches and threads going.
-    var begin: NIODeadline
-    var end: NIODeadline
+    package var begin: NIODeadline
+    package var end: NIODeadline
 
-    init(_ time: Duration) {
+    package init(_ time: Duration) {
         let nanoseconds = Int64(time.inSeconds * 1e9)
         self.begin = .now() + .nanoseconds(nanoseconds / 10)
         self.end = self.begin + .nanoseconds(nanoseconds)
     }
 
-    var seconds: Double { Double((self.end - self.begin).nanoseconds) / 1e9 }
+    package var seconds: Double { Double((self.end - self.begin).nanoseconds) / 1e9 }
 }
 
 /// What one client saw in a round.
-struct Samples: Sendable {
+package struct Samples: Sendable {
     private let round: Round
     /// Nanoseconds.
     private var latencies: [Int64] = []
@@ -24,11 +24,11 @@ struct Samples: Sendable {
     /// Everything that was done, also before and after what counts.
     private var all = 0
     /// What was refused, and counts for nothing.
-    var failures = 0
+    package var failures = 0
 
-    init(_ round: Round) { self.round = round }
+    package init(_ round: Round) { self.round = round }
 
-    mutating func add(from start: NIODeadline, to end: NIODeadline) {
+    package mutating func add(from start: NIODeadline, to end: NIODeadline) {
         self.all += 1
         if start >= self.round.begin { self.latencies.append((end - start).nanoseconds) }
         // Who is late has its latency counted and is no part of the rate.
@@ -36,32 +36,34 @@ struct Samples: Sendable {
     }
 
     /// - Parameter processorTime: What the clients and the node needed, in seconds.
-    static func figures(
+    package static func figures(
         _ samples: [Samples], round: Round, clientTime: Double, nodeTime: Double?
-    ) -> WriteFigures {
+    ) -> RoundFigures {
         let latencies = samples.flatMap(\.latencies).sorted()
         let all = Double(max(1, samples.reduce(0) { $0 + $1.all }))
         func microseconds(_ percent: Int) -> Double {
             latencies.isEmpty ? .nan : Double(latencies[latencies.count * percent / 100]) / 1000
         }
-        return WriteFigures(
+        return RoundFigures(
             rate: Double(samples.reduce(0) { $0 + $1.completed }) / round.seconds, p50: microseconds(50),
             p99: microseconds(99), clientTime: clientTime / all * 1e6, nodeTime: nodeTime.map { $0 / all * 1e6 },
-            failures: samples.reduce(0) { $0 + $1.failures })
+            failures: samples.reduce(0) { $0 + $1.failures }, operations: samples.reduce(0) { $0 + $1.all })
     }
 }
 
 /// What a round came to.
-struct WriteFigures: Sendable {
+package struct RoundFigures: Sendable {
     /// Per second.
-    var rate: Double
+    package var rate: Double
     /// Microseconds.
-    var p50: Double
+    package var p50: Double
     /// Microseconds.
-    var p99: Double
+    package var p99: Double
     /// Processor time of this process, in microseconds for each.
-    var clientTime: Double
+    package var clientTime: Double
     /// Processor time of the node, in microseconds for each.
-    var nodeTime: Double?
-    var failures: Int
+    package var nodeTime: Double?
+    package var failures: Int
+    /// Everything that was done, also before and after what counts.
+    package var operations: Int
 }

@@ -1,4 +1,4 @@
-import Foundation
+package import Foundation
 
 #if canImport(Glibc)
     import Glibc
@@ -9,21 +9,22 @@ import Foundation
 #endif
 
 /// Where databases are measured.
-enum Disk {
-    struct Failure: Error { var what: String }
+package enum Disk {
+    package struct Failure: Error { package var what: String }
 
     /// A new directory on a disk: where /tmp is in memory, which makes every sync free, it is not there.
-    static func makeDirectory() throws -> URL {
+    package static func makeDirectory(for name: String) throws -> URL {
         let places = [FileManager.default.temporaryDirectory, URL(filePath: "/var/tmp"), URL(filePath: ".")]
-        let place = places.first { !Self.isInMemory($0) }
+        let place = places.first { !["tmpfs", "ramfs"].contains(Self.fileSystem(of: $0)) }
         if place == nil { say("note: no disk was found, everything is in memory") }
-        let directory = (place ?? places[0]).appending(path: "node-benchmark-\(UUID().uuidString)")
+        let directory = (place ?? places[0]).appending(path: "\(name)-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
         return directory
     }
 
-    private static func isInMemory(_ directory: URL) -> Bool {
-        guard let mounts = try? String(contentsOfFile: "/proc/self/mounts", encoding: .utf8) else { return false }
+    /// What kind of file system a directory is on; nil where the system does not say.
+    package static func fileSystem(of directory: URL) -> String? {
+        guard let mounts = try? String(contentsOfFile: "/proc/self/mounts", encoding: .utf8) else { return nil }
         let path = directory.resolvingSymlinksInPath().path(percentEncoded: false) + "/"
         // The deepest mount above it; of several on one place the last one is what is seen.
         var found = (place: "", kind: "")
@@ -31,11 +32,11 @@ enum Disk {
             let place = mount[1] == "/" ? "/" : mount[1] + "/"
             if path.hasPrefix(place), place.count >= found.place.count { found = (place, String(mount[2])) }
         }
-        return ["tmpfs", "ramfs"].contains(found.kind)
+        return found.kind.isEmpty ? nil : found.kind
     }
 
     /// How many bytes the files below a directory have, and the one with the name.
-    static func size(of directory: URL, file name: String) -> (all: Int, file: Int) {
+    package static func size(of directory: URL, file name: String) -> (all: Int, file: Int) {
         var all = 0
         var file = 0
         let files = FileManager.default.enumerator(at: directory, includingPropertiesForKeys: [.fileSizeKey])
@@ -50,14 +51,14 @@ enum Disk {
 
 /// What the disk can do for one who waits for it: 4 KiB into a file that has been written before, so that nothing but the data
 /// has to become durable.
-final class DiskProbe {
+package final class DiskProbe {
     private static let pageSize = 4096
     private static let pages = 4096
     private let descriptor: CInt
     private let page = [UInt8](repeating: 7, count: DiskProbe.pageSize)
     private var next = 0
 
-    init(in directory: URL) throws {
+    package init(in directory: URL) throws {
         let path = directory.appending(path: "probe").path(percentEncoded: false)
         self.descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard self.descriptor >= 0 else { throw Disk.Failure(what: "cannot create \(path)") }
@@ -68,7 +69,7 @@ final class DiskProbe {
     deinit { close(self.descriptor) }
 
     /// Writes for as long, and returns how many microseconds each page took.
-    func sample(for time: Duration) throws -> [Double] {
+    package func sample(for time: Duration) throws -> [Double] {
         var latencies: [Double] = []
         let clock = ContinuousClock()
         let end = clock.now + time
