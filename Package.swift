@@ -157,7 +157,13 @@ let package = Package(
             path: "Tests/Torture", swiftSettings: settings),
 
         // Tests.
-        .testTarget(name: "TortureTests", dependencies: ["TestSupport", "TortureChecks"], swiftSettings: settings),
+        .testTarget(
+            name: "TortureTests",
+            dependencies: [
+                "TestSupport", "TortureChecks", "torture", .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            swiftSettings: settings),
         .testTarget(name: "ArchitectureTests", swiftSettings: settings),
         .target(
             name: "CReplicaPagerPrograms", dependencies: ["CReplicaPager"],

@@ -140,7 +140,8 @@ extension NodeState {
         change(&limits)
         return NodeState(
             id: id, address: "127.0.0.1:9001", failureDomain: 3, limits: limits, timeouts: .init(), storage: storage,
-            cluster: FakeCluster(id: id), metrics: NodeMetrics(), logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            cluster: FakeCluster(id: id), metrics: NodeMetrics(),
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     }
 }
 
