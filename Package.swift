@@ -18,6 +18,7 @@ let package = Package(
         .library(name: "DqliteNode", targets: ["DqliteNode"]),
         .library(name: "DqliteProtocol", targets: ["DqliteProtocol"]),
         .library(name: "CDqliteProtocol", targets: ["CDqliteProtocol"]),
+        .library(name: "DqliteTesting", targets: ["DqliteTesting"]),
         .executable(name: "dqlite", targets: ["dqlite"]),
     ],
     dependencies: [
@@ -79,6 +80,17 @@ let package = Package(
             ],
             swiftSettings: settings),
 
+        // A cluster in the process of a test.
+        .target(
+            name: "DqliteTesting",
+            dependencies: [
+                "DqliteNode",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            swiftSettings: settings),
+
         // The client.
         .target(
             name: "DqliteClient",
@@ -92,7 +104,14 @@ let package = Package(
             swiftSettings: settings),
         .executableTarget(
             name: "demo",
-            dependencies: ["DqliteClient", .product(name: "Logging", package: "swift-log")],
+            dependencies: [
+                "CSQLite", "DqliteClient", "DqliteNode",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ],
             path: "Examples/Demo", swiftSettings: settings),
 
         .target(
@@ -165,6 +184,7 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(name: "ArchitectureTests", swiftSettings: settings),
+        .testTarget(name: "DemoTests", dependencies: ["demo"], swiftSettings: settings),
         .target(
             name: "CReplicaPagerPrograms", dependencies: ["CReplicaPager"],
             path: "Tests/CReplicaPagerTests/Programs", exclude: ["main.c"]),
@@ -235,7 +255,7 @@ let package = Package(
             name: "DqliteNodeTests",
             dependencies: [
                 "CReplicaPager", "DqliteClient", "DqliteEngine", "DqliteFraming", "DqliteLog", "DqliteNode",
-                "DqliteProtocol", "DqliteRaft", "DqliteWire", "LogSimulation", "TestSupport",
+                "DqliteProtocol", "DqliteRaft", "DqliteTesting", "DqliteWire", "LogSimulation", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),

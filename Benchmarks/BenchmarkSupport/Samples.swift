@@ -6,9 +6,10 @@ package struct Round: Sendable {
     package var begin: NIODeadline
     package var end: NIODeadline
 
-    package init(_ time: Duration) {
+    /// - Parameter warmUp: What goes before the time that counts; nil: a tenth of it.
+    package init(_ time: Duration, warmUp: Duration? = nil) {
         let nanoseconds = Int64(time.inSeconds * 1e9)
-        self.begin = .now() + .nanoseconds(nanoseconds / 10)
+        self.begin = .now() + .nanoseconds(warmUp.map { Int64($0.inSeconds * 1e9) } ?? nanoseconds / 10)
         self.end = self.begin + .nanoseconds(nanoseconds)
     }
 

@@ -12,7 +12,8 @@ struct Load {
     /// What a client does between two answers is done where the answers arrive: so the clients need as little as they can of
     /// what the nodes could use.
     func run(
-        _ workload: Workload, on cluster: Cluster, clients count: Int, time: Duration, isOver: StopSign = StopSign()
+        _ workload: Workload, on cluster: Cluster, clients count: Int, time: Duration, warmUp: Duration? = nil,
+        isOver: StopSign = StopSign()
     ) async throws -> LoadFigures {
         let leader = try await cluster.leader()
         let executor = EventLoopTaskExecutor(self.group.next())
@@ -25,7 +26,7 @@ struct Load {
                         try await Client(
                             workload, self.data, connection, patience: self.patience, seed: index * 7919))
                 }
-                let figures = try await self.run(clients, leader, cluster, time, isOver)
+                let figures = try await self.run(clients, leader, cluster, { Round(time, warmUp: warmUp) }, isOver)
                 for client in clients { await client.connection.close() }
                 return figures
             } catch {
@@ -36,13 +37,14 @@ struct Load {
     }
 
     private func run(
-        _ clients: [Client], _ leader: ClusterNode, _ cluster: Cluster, _ time: Duration, _ isOver: StopSign
+        _ clients: [Client], _ leader: ClusterNode, _ cluster: Cluster, _ beginRound: () -> Round,
+        _ isOver: StopSign
     ) async throws -> LoadFigures {
         for node in cluster.nodes { node.forgetHighWaterMark() }
         let clientTime = ProcessFigures.ownProcessorTime()
         let nodeTime = cluster.processorTime
         let began = NIODeadline.now()
-        let round = Round(time)
+        let round = beginRound()
         let samples = try await withThrowingTaskGroup(of: Samples.self) { tasks in
             for client in clients { tasks.addTask { try await client.run(round, isOver: isOver) } }
             var samples: [Samples] = []

@@ -93,10 +93,12 @@ public final class EngineSession: Sendable {
 
     /// Interrupts, rolls back and closes. `completion` is called when that is done, on a thread of the engine; after it
     /// the sink is not called any more. May be called again.
-    public func close(completion: @escaping @Sendable () -> Void) {
+    public func close(completion: @escaping @Sendable () -> Void) { self.close(because: .closing, completion) }
+
+    func close(because reason: StopReason, _ completion: @escaping @Sendable () -> Void) {
         // Registered under the same lock under which the machine says that all is closed.
         self.act {
-            $0.close()
+            $0.close(because: reason)
         } whenClosed: {
             self.engine.clock.perform(completion)
         } register: {

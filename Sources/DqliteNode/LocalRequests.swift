@@ -63,6 +63,8 @@ extension NodeState {
     var knownLeader: Configuration.Server? {
         let view = self.cluster.view
         guard view.configuration.isVoter(NodeID(self.id)) else { return nil }
+        // Until it serves, this node would refuse those whom it sends to itself.
+        if view.leader == NodeID(self.id), !self.cluster.isServing { return nil }
         return view.leaderServer
     }
 

@@ -17,13 +17,11 @@ final class Applier: Sendable {
         case lead(Term, LogIndex)
         /// It leads no more; these have to be told.
         case stepDown([@Sendable (Result<LogIndex, ReplicationFailure>) -> Void])
-        /// What comes after it is for another engine.
-        case replace(@Sendable () -> Void)
 
         fileprivate var mayWait: Bool {
             switch self {
             case .own, .lead: false
-            case .foreign, .stepDown, .replace: true
+            case .foreign, .stepDown: true
             }
         }
     }
@@ -67,10 +65,21 @@ final class Applier: Sendable {
         guard startThread({ self.run() }) else { throw DqliteNodeError(.engine, "the system has no thread to give") }
     }
 
-    /// What comes is for this engine.
-    func use(_ engine: Engine?, applied: LogIndex) {
-        self.state.withLock { $0.engine = engine }
+    /// Gives the engine back, which gets nothing more. Waits for what is under way; what waits is dropped, since a copy of all
+    /// databases contains it.
+    func release() {
+        self.state.withLock { $0.engine = nil }
+        self.condition.withLock {
+            while self.state.withLock({ $0.isDraining }) { _ = self.condition.wait(atMost: .milliseconds(1)) }
+        }
+        self.state.withLock { $0.items.removeAll() }
+    }
+
+    /// What comes is for this engine, which has everything through a place.
+    func use(_ engine: Engine, applied: LogIndex) {
         self.appliedIndex.store(applied.rawValue, ordering: .releasing)
+        self.state.withLock { $0.engine = engine }
+        self.drain()
     }
 
     func stop() {
@@ -131,12 +140,14 @@ final class Applier: Sendable {
             completion(.success(index))
             self.advance(to: index)
         case .foreign(let entry):
-            guard entry.kind == .command else {
-                engine.passed(entry.index)
-                return self.advance(to: entry.index)
-            }
             do throws(EngineError) {
-                try engine.apply(entry.data, at: entry.index)
+                if entry.kind == .command {
+                    try engine.apply(entry.data, at: entry.index)
+                } else {
+                    engine.passed(entry.index)
+                }
+                // The files of databases that were received are whole from here on.
+                if entry.index >= engine.recoveryTarget { try engine.recoveredOnce() }
                 self.advance(to: entry.index)
             } catch {
                 // Nothing may be applied after it.
@@ -154,9 +165,6 @@ final class Applier: Sendable {
             engine.stepDown()
             for completion in completions { completion(.failure(.leadershipLost)) }
             self.servingChanged(false)
-        case .replace(let body):
-            self.servingTerm.store(0, ordering: .releasing)
-            body()
         }
     }
 

@@ -13,13 +13,15 @@ final class Member: Sendable {
     let log: Log
     let engines = EngineSlot()
     let driver: RaftDriver
-    private let transport: PeerTransport
-    private let configuration: DqliteNodeConfiguration
-    private let directory: DataDirectory
+    let transport: PeerTransport
+    let configuration: DqliteNodeConfiguration
+    let directory: DataDirectory
     private let start: Raft.Start
-    private let logger: Logger
+    let logger: Logger
     private let report: @Sendable (EngineEvent) -> Void
     let watchers = LeadershipWatchers()
+    let snapshots: Snapshots
+    let failed: @Sendable (String) -> Void
 
     /// Opens the log, and makes a cluster of one if that is asked for. Waits for the disk.
     ///
@@ -45,6 +47,10 @@ final class Member: Sendable {
                 metadata: ["dqlite.log.bytes": "\(log.tornBytes)"])
         }
         do {
+            // What a crash has interrupted.
+            if let installation = try SnapshotInstallation.find(in: directory) {
+                _ = try installation.install(into: log)
+            }
             if configuration.bootstraps, log.isPristine {
                 let server = Configuration.Server(id: self.id, address: address, role: .voter)
                 try log.bootstrap(Configuration(servers: [server]))
@@ -57,10 +63,12 @@ final class Member: Sendable {
                 logger: logger)
             self.transport = transport
             let watchers = self.watchers
+            let snapshots = Snapshots()
+            self.snapshots = snapshots
+            self.failed = failed
             let delegate = RaftDriver.Delegate(
                 failed: failed, viewChanged: { watchers.changed($0) }, servingChanged: { watchers.changed(serving: $0) },
-                snapshotNeeded: { _ in },
-                snapshotOffered: { _ in })
+                snapshotNeeded: { snapshots.needed(by: $0) })
             self.driver = RaftDriver(
                 id: self.id, settings: configuration.raft, commitTimeout: configuration.consensus.commitTimeout,
                 log: log, start: start, engines: self.engines, transport: transport, delegate: delegate, logger: logger)
@@ -72,9 +80,9 @@ final class Member: Sendable {
 
     /// Brings the databases to where they were, and takes part in the cluster. Waits for the disk.
     func begin() throws {
-        let engine = try self.makeEngine()
+        let engine = try self.makeEngine(applied: self.start.applied)
         do {
-            try engine.recovered()
+            self.snapshots.serve(self)
             try self.driver.start(engine)
         } catch {
             engine.close()
@@ -83,7 +91,7 @@ final class Member: Sendable {
     }
 
     /// An engine whose databases have everything that is known to be committed.
-    private func makeEngine() throws -> Engine {
+    func makeEngine(applied: LogIndex) throws -> Engine {
         let status = self.log.status
         let engine = try Engine(
             configuration: self.configuration.engine(in: self.directory.databases), replicator: self.driver,
@@ -91,8 +99,8 @@ final class Member: Sendable {
             events: self.report)
         do {
             var index = status.firstIndex
-            while index <= self.start.applied {
-                for entry in try self.log.entries(in: index...self.start.applied, maximumSize: 4 << 20) {
+            while index <= applied {
+                for entry in try self.log.entries(in: index...applied, maximumSize: 4 << 20) {
                     if entry.kind == .command {
                         try engine.apply(entry.data, at: entry.index)
                     } else {
@@ -101,6 +109,8 @@ final class Member: Sendable {
                     index = entry.index.next
                 }
             }
+            // Of databases that were received, the log may not have all yet that their files hold a part of.
+            if engine.recoveryTarget <= applied { try engine.recovered() }
         } catch {
             engine.close()
             throw error

@@ -60,8 +60,9 @@ struct RaftCore {
         var resumes = false
         var failure: String?
         var snapshotsNeeded: [NodeID] = []
-        var snapshotOffered: SnapshotMetadata?
-        var readsAsked: [UInt64] = []
+        /// Snapshots that leaders have offered, and the one that Raft wants.
+        var offers: [(metadata: SnapshotMetadata, reply: @Sendable (Bool) -> Void)] = []
+        var snapshotWanted: SnapshotMetadata?
     }
 
     // MARK: The way of what Raft says
@@ -81,7 +82,7 @@ struct RaftCore {
                 outcome.done.append { read(state.index) }
             }
             outcome.snapshotsNeeded += ready.snapshotsNeeded
-            if let snapshot = ready.snapshot { outcome.snapshotOffered = snapshot }
+            if let snapshot = ready.snapshot { outcome.snapshotWanted = snapshot }
             if let error = ready.failedPromotion, let change = self.change, change.index == nil {
                 self.change = nil
                 outcome.done.append { change.done(.failure(EngineError(error))) }

@@ -20,6 +20,8 @@ final class RaftDriver: Replicator {
         case quiesced(Bool)
         case release(LogIndex)
         case stream(UInt64, start: LogIndex?)
+        /// A leader offers a snapshot; the closure gets whether Raft wants it.
+        case offer(Term, SnapshotMetadata, from: NodeID, @Sendable (Bool) -> Void)
         case snapshotSent(NodeID, succeeded: Bool)
         case snapshotInstalled(SnapshotMetadata)
         case snapshotFailed
@@ -33,7 +35,6 @@ final class RaftDriver: Replicator {
         /// The node begins, or ends, to serve clients.
         var servingChanged: @Sendable (Bool) -> Void = { _ in }
         var snapshotNeeded: @Sendable (NodeID) -> Void
-        var snapshotOffered: @Sendable (SnapshotMetadata) -> Void
     }
 
     let id: NodeID
@@ -147,7 +148,7 @@ final class RaftDriver: Replicator {
         if outcome.resumes { self.engines.engine?.resumeWrites() }
         for done in outcome.done { done() }
         for node in outcome.snapshotsNeeded { self.delegate.snapshotNeeded(node) }
-        if let snapshot = outcome.snapshotOffered { self.delegate.snapshotOffered(snapshot) }
+        for offer in outcome.offers { offer.reply(offer.metadata == outcome.snapshotWanted) }
         if let failure = outcome.failure { self.delegate.failed(failure) }
     }
 
@@ -171,6 +172,9 @@ final class RaftDriver: Replicator {
             core.released = max(core.released, index)
             core.truncateHead()
         case .stream(let number, let start): core.streams[number] = start
+        case .offer(let term, let metadata, let sender, let reply):
+            outcome.offers.append((metadata, reply))
+            core.raft.step(.installSnapshot(InstallSnapshot(term: term, snapshot: metadata)), from: sender)
         case .snapshotSent(let node, let succeeded): core.raft.reportSnapshot(to: node, succeeded: succeeded)
         case .snapshotInstalled(let snapshot):
             core.storage.reset()

@@ -13,14 +13,17 @@ protocol PeerReceiver: Sendable {
     /// A node has connected, and says where it is reached.
     func connected(_ node: NodeID, address: String)
     func received(_ message: PeerMessage, from node: NodeID)
+    /// A node wants to send a copy of all databases.
+    func snapshotReceiver(from node: NodeID) throws -> any ChannelHandler
     /// Bytes came from a node, though no whole message yet.
     func contact(from node: NodeID)
 }
 
 /// The accepting end of a stream of messages from another node: Connect, then frames. Answers travel on a stream that this
 /// node opens itself.
-final class PeerHandler: ChannelInboundHandler {
+final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
+    typealias InboundOut = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
     private let node: NodeState
@@ -50,6 +53,9 @@ final class PeerHandler: ChannelInboundHandler {
         do {
             if self.sender == nil { try self.readConnect(context: context) }
             guard let sender = self.sender else { return }
+            if self.form == .native, RaftCodec.beginsSnapshot(self.received) {
+                return self.becomeReceiver(of: sender, context: context)
+            }
             var isWhole = false
             while let message = try self.nextMessage() {
                 self.receiver.received(message, from: sender)
@@ -77,6 +83,19 @@ final class PeerHandler: ChannelInboundHandler {
         var answer = context.channel.allocator.buffer(capacity: 64)
         _ = answer.writeDqliteAnswer(ServerResponse(serverID: self.node.id, address: self.node.address))
         context.writeAndFlush(self.wrapOutboundOut(answer), promise: nil)
+    }
+
+    /// The stream brings a copy of all databases.
+    private func becomeReceiver(of sender: NodeID, context: ChannelHandlerContext) {
+        do {
+            let handler = try self.receiver.snapshotReceiver(from: sender)
+            try context.pipeline.syncOperations.addHandler(handler, position: .after(self))
+        } catch {
+            return context.close(promise: nil)
+        }
+        context.fireChannelRead(self.wrapInboundOut(self.received))
+        self.received = ByteBuffer()
+        context.pipeline.syncOperations.removeHandler(self, promise: nil)
     }
 
     private func nextMessage() throws(WireError) -> PeerMessage? {

@@ -31,7 +31,7 @@ final class PeerLink: @unchecked Sendable {
     let id: NodeID
     private let eventLoop: any EventLoop
     private let dial: DqliteNodeConfiguration.Dial
-    private let hello: (id: UInt64, address: String)
+    private let greeting: PeerGreeting
     private let logger: Logger
     private var address: String
     private var state = State.closed
@@ -45,12 +45,12 @@ final class PeerLink: @unchecked Sendable {
     private var surplus = 0
 
     init(
-        id: NodeID, address: String, hello: (id: UInt64, address: String), eventLoop: any EventLoop,
+        id: NodeID, address: String, greeting: PeerGreeting, eventLoop: any EventLoop,
         dial: @escaping DqliteNodeConfiguration.Dial, logger: Logger
     ) {
         self.id = id
         self.address = address
-        self.hello = hello
+        self.greeting = greeting
         self.eventLoop = eventLoop
         self.dial = dial
         self.logger = logger
@@ -150,7 +150,7 @@ final class PeerLink: @unchecked Sendable {
     private func connect() {
         self.state = .connecting
         self.dial(self.address, self.eventLoop).flatMap { channel in
-            self.greet(channel)
+            self.greeting.greet(channel, expecting: self.id.rawValue)
         }.whenComplete { result in
             switch result {
             case .success(let channel): self.opened(channel)
@@ -159,35 +159,14 @@ final class PeerLink: @unchecked Sendable {
         }
     }
 
-    /// Says who this node is, and waits to hear whom it has reached.
-    private func greet(_ channel: any Channel) -> EventLoopFuture<any Channel> {
-        let answered = self.eventLoop.makePromise(of: UInt64.self)
-        let timeout = self.eventLoop.scheduleTask(in: .seconds(2)) {
-            answered.fail(ChannelError.connectTimeout(.seconds(2)))
-        }
-        do {
-            let handler = PeerLinkHandler(link: self, answered: answered)
-            try channel.pipeline.syncOperations.addHandler(handler)
-            var hello = channel.allocator.buffer(capacity: 128)
-            hello.writeInteger(Preface.raft, endianness: .little)
-            try hello.writeDqliteRequest(ConnectRequest(serverID: self.hello.id, address: self.hello.address))
-            channel.writeAndFlush(hello, promise: nil)
-        } catch {
-            answered.fail(error)
-        }
-        return answered.futureResult.flatMapThrowing { id in
-            timeout.cancel()
-            guard id == self.id.rawValue else { throw PeerLinkError.reached(id) }
-            return channel
-        }.flatMapErrorThrowing { error in
-            timeout.cancel()
-            channel.close(promise: nil)
-            throw error
-        }
-    }
-
     private func opened(_ channel: any Channel) {
         guard !self.isStopped else { return channel.close(promise: nil) }
+        do {
+            try channel.pipeline.syncOperations.addHandler(PeerLinkHandler(link: self))
+        } catch {
+            channel.close(promise: nil)
+            return self.failed(error)
+        }
         self.state = .open(channel)
         self.pause = Self.firstPause
         self.failures = 0
@@ -221,55 +200,19 @@ final class PeerLink: @unchecked Sendable {
     }
 }
 
-enum PeerLinkError: Error, CustomStringConvertible {
-    /// Another node listens at the address.
-    case reached(UInt64)
-    case closed
-
-    var description: String {
-        switch self {
-        case .reached(let id): "node \(id) listens at that address"
-        case .closed: "the connection was closed before the node had said who it is"
-        }
-    }
-}
-
-/// The connecting end of a stream: reads the one answer, and says when more can be written.
+/// Says when more can be written to the other node, which has nothing to say here.
 final class PeerLinkHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 
     private weak var link: PeerLink?
-    private var answered: EventLoopPromise<UInt64>?
-    private var received = ByteBuffer()
-    private var decoder = DqliteFrameDecoder(maximumBodySize: 4096)
 
-    init(link: PeerLink, answered: EventLoopPromise<UInt64>) {
-        self.link = link
-        self.answered = answered
-    }
+    init(link: PeerLink) { self.link = link }
 
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard let promise = self.answered else { return }
-        self.received.receive(self.unwrapInboundIn(data))
-        do {
-            guard let frame = try self.decoder.decode(buffer: &self.received) else { return }
-            let response: ServerResponse = try frame.body.dqliteMessage()
-            self.answered = nil
-            promise.succeed(response.serverID)
-        } catch {
-            context.close(promise: nil)
-        }
-    }
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {}
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         self.link?.writeBulk()
         context.fireChannelWritabilityChanged()
-    }
-
-    func channelInactive(context: ChannelHandlerContext) {
-        self.answered?.fail(PeerLinkError.closed)
-        self.answered = nil
-        context.fireChannelInactive()
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }

@@ -25,7 +25,7 @@ final class PeerTransport: RaftTransport {
         }
     }
 
-    private let hello: (id: UInt64, address: String)
+    let greeting: PeerGreeting
     private let group: any EventLoopGroup
     private let dial: DqliteNodeConfiguration.Dial
     private let logger: Logger
@@ -38,7 +38,7 @@ final class PeerTransport: RaftTransport {
         id: UInt64, address: String, group: any EventLoopGroup, dial: @escaping DqliteNodeConfiguration.Dial,
         logger: Logger
     ) {
-        self.hello = (id, address)
+        self.greeting = PeerGreeting(id: id, address: address)
         self.group = group
         self.dial = dial
         self.logger = logger
@@ -77,6 +77,11 @@ final class PeerTransport: RaftTransport {
         }
     }
 
+    /// Where a node is reached; nil: nobody has said.
+    func address(of node: NodeID) -> String? {
+        self.state.withLock { $0.members[node] ?? $0.addresses[node] }
+    }
+
     func stop() {
         let links = self.state.withLock { state in
             defer { state.links = [:] }
@@ -91,7 +96,7 @@ final class PeerTransport: RaftTransport {
             guard !state.isStopped, let address = state.members[node] ?? state.addresses[node] else { return nil }
             if let link = state.links[node] { return link }
             let link = PeerLink(
-                id: node, address: address, hello: self.hello, eventLoop: self.group.next(), dial: self.dial,
+                id: node, address: address, greeting: self.greeting, eventLoop: self.group.next(), dial: self.dial,
                 logger: self.logger)
             state.links[node] = link
             return link

@@ -34,6 +34,7 @@ enum RaftCodec {
         static let readIndexRequest: UInt64 = 33
         static let readIndexResult: UInt64 = 34
         static let roundMark: UInt64 = 35
+        static let snapshotBegin: UInt64 = 64
     }
 
     private static let disruptLeader: UInt64 = 1
@@ -123,6 +124,11 @@ enum RaftCodec {
     }
 
     // MARK: Reading
+
+    /// Whether a stream begins to bring a copy of all databases.
+    static func beginsSnapshot(_ buffer: ByteBuffer) -> Bool {
+        buffer.getInteger(at: buffer.readerIndex, endianness: .little) == Code.snapshotBegin
+    }
 
     /// The size of the frame that begins a buffer, as far as it can be told.
     ///

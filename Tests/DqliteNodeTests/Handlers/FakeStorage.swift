@@ -133,14 +133,14 @@ final class FakeSession: StorageSession {
 extension NodeState {
     /// A node of a test: the node 1 at 127.0.0.1:9001.
     static func forTests(
-        id: UInt64 = 1, storage: any Storage,
+        id: UInt64 = 1, storage: any Storage, serves: Bool = true,
         change: (inout DqliteNodeConfiguration.Limits) -> Void = { _ in }
     ) -> NodeState {
         var limits = DqliteNodeConfiguration.Limits()
         change(&limits)
         return NodeState(
             id: id, address: "127.0.0.1:9001", failureDomain: 3, limits: limits, timeouts: .init(), storage: storage,
-            cluster: FakeCluster(id: id), metrics: NodeMetrics(),
+            cluster: FakeCluster(id: id, serves: serves), metrics: NodeMetrics(),
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     }
 }
@@ -148,13 +148,20 @@ extension NodeState {
 /// A cluster of the node 1, which leads; another id is no member of any.
 final class FakeCluster: Cluster {
     private let id: UInt64
+    private let serves: Bool
 
-    init(id: UInt64) { self.id = id }
+    /// - Parameter serves: false: it leads, and does not know yet all that is committed.
+    init(id: UInt64, serves: Bool = true) {
+        self.id = id
+        self.serves = serves
+    }
 
-    var isServing: Bool { self.id == 1 || self.id == DqliteNodeConfiguration.bootstrapID }
+    private var isMember: Bool { self.id == 1 || self.id == DqliteNodeConfiguration.bootstrapID }
+
+    var isServing: Bool { self.serves && self.isMember }
 
     var view: ClusterView {
-        guard self.isServing else { return ClusterView() }
+        guard self.isMember else { return ClusterView() }
         let server = Configuration.Server(id: NodeID(self.id), address: "127.0.0.1:9001", role: .voter)
         return ClusterView(
             term: Term(1), role: .leader, leader: NodeID(self.id), configuration: Configuration(servers: [server]),

@@ -26,6 +26,15 @@ typedef struct Dqlite__RoundMark Dqlite__RoundMark;
 typedef struct Dqlite__MessagePart Dqlite__MessagePart;
 typedef struct Dqlite__ReadIndexRequest Dqlite__ReadIndexRequest;
 typedef struct Dqlite__ReadIndexResult Dqlite__ReadIndexResult;
+typedef struct Dqlite__SnapshotBegin Dqlite__SnapshotBegin;
+typedef struct Dqlite__SnapshotFile Dqlite__SnapshotFile;
+typedef struct Dqlite__SnapshotChunk Dqlite__SnapshotChunk;
+typedef struct Dqlite__SnapshotFileEnd Dqlite__SnapshotFileEnd;
+typedef struct Dqlite__SnapshotEnd Dqlite__SnapshotEnd;
+typedef struct Dqlite__SnapshotAccepted Dqlite__SnapshotAccepted;
+typedef struct Dqlite__SnapshotProgress Dqlite__SnapshotProgress;
+typedef struct Dqlite__SnapshotReceived Dqlite__SnapshotReceived;
+typedef struct Dqlite__SnapshotFailed Dqlite__SnapshotFailed;
 typedef struct Dqlite__RaftServer Dqlite__RaftServer;
 typedef struct Dqlite__RaftConfiguration Dqlite__RaftConfiguration;
 
@@ -352,6 +361,181 @@ struct  Dqlite__ReadIndexResult
 
 
 /*
+ * Begins to send a copy of all databases, in place of entries that are no longer in the log: between nodes of ours, on a
+ * connection of its own. The receiver answers with SnapshotAccepted or SnapshotFailed. Then come for each database SnapshotFile,
+ * SnapshotChunk as often as it takes, and SnapshotFileEnd; and SnapshotEnd at last. The receiver answers each of these, but the last, with
+ * SnapshotProgress, and the sender waits for that before it sends the next.
+ */
+struct  Dqlite__SnapshotBegin
+{
+  ProtobufCMessage base;
+  /*
+   * The leader's term.
+   */
+  uint64_t term;
+  /*
+   * Index of the last entry that all files contain when the copy begins.
+   */
+  uint64_t last_index;
+  /*
+   * Term of that entry.
+   */
+  uint64_t last_term;
+  /*
+   * Size of all files together when the copy begins.
+   */
+  uint64_t size;
+  /*
+   * Index of the entry that holds the configuration.
+   */
+  uint64_t configuration_index;
+  /*
+   * The configuration: a RaftConfiguration in its native form.
+   */
+  ProtobufCBinaryData configuration;
+};
+#define DQLITE__SNAPSHOT_BEGIN__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dqlite__snapshot_begin__descriptor) \
+    , 0, 0, 0, 0, 0, {0,NULL} }
+
+
+/*
+ * Begins the file of a database.
+ */
+struct  Dqlite__SnapshotFile
+{
+  ProtobufCMessage base;
+  /*
+   * How many bytes come at most: a file that shrinks has less.
+   */
+  uint64_t size;
+  /*
+   * Name of the database.
+   */
+  char *name;
+};
+#define DQLITE__SNAPSHOT_FILE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dqlite__snapshot_file__descriptor) \
+    , 0, (char *)protobuf_c_empty_string }
+
+
+/*
+ * The next bytes of a file.
+ */
+struct  Dqlite__SnapshotChunk
+{
+  ProtobufCMessage base;
+  /*
+   * Where in the file they belong: where those before them ended.
+   */
+  uint64_t offset;
+  /*
+   * The bytes.
+   */
+  ProtobufCBinaryData data;
+};
+#define DQLITE__SNAPSHOT_CHUNK__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dqlite__snapshot_chunk__descriptor) \
+    , 0, {0,NULL} }
+
+
+/*
+ * Ends a file.
+ */
+struct  Dqlite__SnapshotFileEnd
+{
+  ProtobufCMessage base;
+  /*
+   * The highest index whose pages the copy may hold. The sender's own log has that entry on its disk.
+   */
+  uint64_t intent;
+};
+#define DQLITE__SNAPSHOT_FILE_END__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dqlite__snapshot_file_end__descriptor) \
+    , 0 }
+
+
+/*
+ * All files were sent. Answered with SnapshotReceived when they are on the receiver's disk.
+ */
+struct  Dqlite__SnapshotEnd
+{
+  ProtobufCMessage base;
+  /*
+   * The highest index whose pages any of the copies may hold; at least the index that the copy began with.
+   */
+  uint64_t newest_intent;
+};
+#define DQLITE__SNAPSHOT_END__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dqlite__snapshot_end__descriptor) \
+    , 0 }
+
+
+/*
+ * The receiver takes the snapshot.
+ */
+struct  Dqlite__SnapshotAccepted
+{
+  ProtobufCMessage base;
+  /*
+   * How many bytes a chunk may have.
+   */
+  uint64_t chunk_size;
+};
+#define DQLITE__SNAPSHOT_ACCEPTED__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dqlite__snapshot_accepted__descriptor) \
+    , 0 }
+
+
+/*
+ * The receiver has handed to its disk what it was sent, and waits for more.
+ */
+struct  Dqlite__SnapshotProgress
+{
+  ProtobufCMessage base;
+  /*
+   * Bytes of all files up to now.
+   */
+  uint64_t size;
+};
+#define DQLITE__SNAPSHOT_PROGRESS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dqlite__snapshot_progress__descriptor) \
+    , 0 }
+
+
+/*
+ * The snapshot is on the receiver's disk, and replaces what it had, now or at its next start.
+ */
+struct  Dqlite__SnapshotReceived
+{
+  ProtobufCMessage base;
+  /*
+   * Index of the last entry that all files contain.
+   */
+  uint64_t last_index;
+};
+#define DQLITE__SNAPSHOT_RECEIVED__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dqlite__snapshot_received__descriptor) \
+    , 0 }
+
+
+/*
+ * Whoever sends it gives up: the connection ends, and what was received is of no use.
+ */
+struct  Dqlite__SnapshotFailed
+{
+  ProtobufCMessage base;
+  /*
+   * Why, for a person.
+   */
+  char *message;
+};
+#define DQLITE__SNAPSHOT_FAILED__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dqlite__snapshot_failed__descriptor) \
+    , (char *)protobuf_c_empty_string }
+
+
+/*
  * One server in a configuration.
  */
 struct  Dqlite__RaftServer
@@ -606,6 +790,177 @@ Dqlite__ReadIndexResult *
 void   dqlite__read_index_result__free_unpacked
                      (Dqlite__ReadIndexResult *message,
                       ProtobufCAllocator *allocator);
+/* Dqlite__SnapshotBegin methods */
+void   dqlite__snapshot_begin__init
+                     (Dqlite__SnapshotBegin         *message);
+size_t dqlite__snapshot_begin__get_packed_size
+                     (const Dqlite__SnapshotBegin   *message);
+size_t dqlite__snapshot_begin__pack
+                     (const Dqlite__SnapshotBegin   *message,
+                      uint8_t             *out);
+size_t dqlite__snapshot_begin__pack_to_buffer
+                     (const Dqlite__SnapshotBegin   *message,
+                      ProtobufCBuffer     *buffer);
+Dqlite__SnapshotBegin *
+       dqlite__snapshot_begin__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dqlite__snapshot_begin__free_unpacked
+                     (Dqlite__SnapshotBegin *message,
+                      ProtobufCAllocator *allocator);
+/* Dqlite__SnapshotFile methods */
+void   dqlite__snapshot_file__init
+                     (Dqlite__SnapshotFile         *message);
+size_t dqlite__snapshot_file__get_packed_size
+                     (const Dqlite__SnapshotFile   *message);
+size_t dqlite__snapshot_file__pack
+                     (const Dqlite__SnapshotFile   *message,
+                      uint8_t             *out);
+size_t dqlite__snapshot_file__pack_to_buffer
+                     (const Dqlite__SnapshotFile   *message,
+                      ProtobufCBuffer     *buffer);
+Dqlite__SnapshotFile *
+       dqlite__snapshot_file__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dqlite__snapshot_file__free_unpacked
+                     (Dqlite__SnapshotFile *message,
+                      ProtobufCAllocator *allocator);
+/* Dqlite__SnapshotChunk methods */
+void   dqlite__snapshot_chunk__init
+                     (Dqlite__SnapshotChunk         *message);
+size_t dqlite__snapshot_chunk__get_packed_size
+                     (const Dqlite__SnapshotChunk   *message);
+size_t dqlite__snapshot_chunk__pack
+                     (const Dqlite__SnapshotChunk   *message,
+                      uint8_t             *out);
+size_t dqlite__snapshot_chunk__pack_to_buffer
+                     (const Dqlite__SnapshotChunk   *message,
+                      ProtobufCBuffer     *buffer);
+Dqlite__SnapshotChunk *
+       dqlite__snapshot_chunk__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dqlite__snapshot_chunk__free_unpacked
+                     (Dqlite__SnapshotChunk *message,
+                      ProtobufCAllocator *allocator);
+/* Dqlite__SnapshotFileEnd methods */
+void   dqlite__snapshot_file_end__init
+                     (Dqlite__SnapshotFileEnd         *message);
+size_t dqlite__snapshot_file_end__get_packed_size
+                     (const Dqlite__SnapshotFileEnd   *message);
+size_t dqlite__snapshot_file_end__pack
+                     (const Dqlite__SnapshotFileEnd   *message,
+                      uint8_t             *out);
+size_t dqlite__snapshot_file_end__pack_to_buffer
+                     (const Dqlite__SnapshotFileEnd   *message,
+                      ProtobufCBuffer     *buffer);
+Dqlite__SnapshotFileEnd *
+       dqlite__snapshot_file_end__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dqlite__snapshot_file_end__free_unpacked
+                     (Dqlite__SnapshotFileEnd *message,
+                      ProtobufCAllocator *allocator);
+/* Dqlite__SnapshotEnd methods */
+void   dqlite__snapshot_end__init
+                     (Dqlite__SnapshotEnd         *message);
+size_t dqlite__snapshot_end__get_packed_size
+                     (const Dqlite__SnapshotEnd   *message);
+size_t dqlite__snapshot_end__pack
+                     (const Dqlite__SnapshotEnd   *message,
+                      uint8_t             *out);
+size_t dqlite__snapshot_end__pack_to_buffer
+                     (const Dqlite__SnapshotEnd   *message,
+                      ProtobufCBuffer     *buffer);
+Dqlite__SnapshotEnd *
+       dqlite__snapshot_end__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dqlite__snapshot_end__free_unpacked
+                     (Dqlite__SnapshotEnd *message,
+                      ProtobufCAllocator *allocator);
+/* Dqlite__SnapshotAccepted methods */
+void   dqlite__snapshot_accepted__init
+                     (Dqlite__SnapshotAccepted         *message);
+size_t dqlite__snapshot_accepted__get_packed_size
+                     (const Dqlite__SnapshotAccepted   *message);
+size_t dqlite__snapshot_accepted__pack
+                     (const Dqlite__SnapshotAccepted   *message,
+                      uint8_t             *out);
+size_t dqlite__snapshot_accepted__pack_to_buffer
+                     (const Dqlite__SnapshotAccepted   *message,
+                      ProtobufCBuffer     *buffer);
+Dqlite__SnapshotAccepted *
+       dqlite__snapshot_accepted__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dqlite__snapshot_accepted__free_unpacked
+                     (Dqlite__SnapshotAccepted *message,
+                      ProtobufCAllocator *allocator);
+/* Dqlite__SnapshotProgress methods */
+void   dqlite__snapshot_progress__init
+                     (Dqlite__SnapshotProgress         *message);
+size_t dqlite__snapshot_progress__get_packed_size
+                     (const Dqlite__SnapshotProgress   *message);
+size_t dqlite__snapshot_progress__pack
+                     (const Dqlite__SnapshotProgress   *message,
+                      uint8_t             *out);
+size_t dqlite__snapshot_progress__pack_to_buffer
+                     (const Dqlite__SnapshotProgress   *message,
+                      ProtobufCBuffer     *buffer);
+Dqlite__SnapshotProgress *
+       dqlite__snapshot_progress__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dqlite__snapshot_progress__free_unpacked
+                     (Dqlite__SnapshotProgress *message,
+                      ProtobufCAllocator *allocator);
+/* Dqlite__SnapshotReceived methods */
+void   dqlite__snapshot_received__init
+                     (Dqlite__SnapshotReceived         *message);
+size_t dqlite__snapshot_received__get_packed_size
+                     (const Dqlite__SnapshotReceived   *message);
+size_t dqlite__snapshot_received__pack
+                     (const Dqlite__SnapshotReceived   *message,
+                      uint8_t             *out);
+size_t dqlite__snapshot_received__pack_to_buffer
+                     (const Dqlite__SnapshotReceived   *message,
+                      ProtobufCBuffer     *buffer);
+Dqlite__SnapshotReceived *
+       dqlite__snapshot_received__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dqlite__snapshot_received__free_unpacked
+                     (Dqlite__SnapshotReceived *message,
+                      ProtobufCAllocator *allocator);
+/* Dqlite__SnapshotFailed methods */
+void   dqlite__snapshot_failed__init
+                     (Dqlite__SnapshotFailed         *message);
+size_t dqlite__snapshot_failed__get_packed_size
+                     (const Dqlite__SnapshotFailed   *message);
+size_t dqlite__snapshot_failed__pack
+                     (const Dqlite__SnapshotFailed   *message,
+                      uint8_t             *out);
+size_t dqlite__snapshot_failed__pack_to_buffer
+                     (const Dqlite__SnapshotFailed   *message,
+                      ProtobufCBuffer     *buffer);
+Dqlite__SnapshotFailed *
+       dqlite__snapshot_failed__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dqlite__snapshot_failed__free_unpacked
+                     (Dqlite__SnapshotFailed *message,
+                      ProtobufCAllocator *allocator);
 /* Dqlite__RaftServer methods */
 void   dqlite__raft_server__init
                      (Dqlite__RaftServer         *message);
@@ -679,6 +1034,33 @@ typedef void (*Dqlite__ReadIndexRequest_Closure)
 typedef void (*Dqlite__ReadIndexResult_Closure)
                  (const Dqlite__ReadIndexResult *message,
                   void *closure_data);
+typedef void (*Dqlite__SnapshotBegin_Closure)
+                 (const Dqlite__SnapshotBegin *message,
+                  void *closure_data);
+typedef void (*Dqlite__SnapshotFile_Closure)
+                 (const Dqlite__SnapshotFile *message,
+                  void *closure_data);
+typedef void (*Dqlite__SnapshotChunk_Closure)
+                 (const Dqlite__SnapshotChunk *message,
+                  void *closure_data);
+typedef void (*Dqlite__SnapshotFileEnd_Closure)
+                 (const Dqlite__SnapshotFileEnd *message,
+                  void *closure_data);
+typedef void (*Dqlite__SnapshotEnd_Closure)
+                 (const Dqlite__SnapshotEnd *message,
+                  void *closure_data);
+typedef void (*Dqlite__SnapshotAccepted_Closure)
+                 (const Dqlite__SnapshotAccepted *message,
+                  void *closure_data);
+typedef void (*Dqlite__SnapshotProgress_Closure)
+                 (const Dqlite__SnapshotProgress *message,
+                  void *closure_data);
+typedef void (*Dqlite__SnapshotReceived_Closure)
+                 (const Dqlite__SnapshotReceived *message,
+                  void *closure_data);
+typedef void (*Dqlite__SnapshotFailed_Closure)
+                 (const Dqlite__SnapshotFailed *message,
+                  void *closure_data);
 typedef void (*Dqlite__RaftServer_Closure)
                  (const Dqlite__RaftServer *message,
                   void *closure_data);
@@ -704,6 +1086,15 @@ extern const ProtobufCMessageDescriptor dqlite__round_mark__descriptor;
 extern const ProtobufCMessageDescriptor dqlite__message_part__descriptor;
 extern const ProtobufCMessageDescriptor dqlite__read_index_request__descriptor;
 extern const ProtobufCMessageDescriptor dqlite__read_index_result__descriptor;
+extern const ProtobufCMessageDescriptor dqlite__snapshot_begin__descriptor;
+extern const ProtobufCMessageDescriptor dqlite__snapshot_file__descriptor;
+extern const ProtobufCMessageDescriptor dqlite__snapshot_chunk__descriptor;
+extern const ProtobufCMessageDescriptor dqlite__snapshot_file_end__descriptor;
+extern const ProtobufCMessageDescriptor dqlite__snapshot_end__descriptor;
+extern const ProtobufCMessageDescriptor dqlite__snapshot_accepted__descriptor;
+extern const ProtobufCMessageDescriptor dqlite__snapshot_progress__descriptor;
+extern const ProtobufCMessageDescriptor dqlite__snapshot_received__descriptor;
+extern const ProtobufCMessageDescriptor dqlite__snapshot_failed__descriptor;
 extern const ProtobufCMessageDescriptor dqlite__raft_server__descriptor;
 extern const ProtobufCMessageDescriptor dqlite__raft_configuration__descriptor;
 

@@ -23,6 +23,8 @@ typedef struct Dqlite__ConfigurationRecord Dqlite__ConfigurationRecord;
 typedef struct Dqlite__CutRecord Dqlite__CutRecord;
 typedef struct Dqlite__TermAndVote Dqlite__TermAndVote;
 typedef struct Dqlite__NodeIdentity Dqlite__NodeIdentity;
+typedef struct Dqlite__InstallationRecord Dqlite__InstallationRecord;
+typedef struct Dqlite__ReceivedDatabase Dqlite__ReceivedDatabase;
 
 
 /* --- enums --- */
@@ -303,6 +305,77 @@ struct  Dqlite__NodeIdentity
     , 0, 0, 0, 0, (char *)protobuf_c_empty_string }
 
 
+/*
+ * What a node received from the leader in place of entries that the leader has no more: copies of the databases, made while
+ * they were written to. The file lies beside them, and its directory gets its name when all of them are on the disk; from
+ * then on they replace what the node had.
+ */
+struct  Dqlite__InstallationRecord
+{
+  ProtobufCMessage base;
+  /*
+   * "dqlitsnp", read as a word.
+   */
+  uint64_t magic;
+  /*
+   * Format of the file.
+   */
+  uint32_t format;
+  /*
+   * Checksum of the file with this field as zero.
+   */
+  uint32_t checksum;
+  /*
+   * Index of the last entry that all copies contain: the log goes on after it.
+   */
+  uint64_t last_index;
+  /*
+   * Term of that entry.
+   */
+  uint64_t last_term;
+  /*
+   * Copies hold pages of entries up to here: nobody may read them before those are applied.
+   */
+  uint64_t newest_intent;
+  /*
+   * Index of the entry that holds the configuration.
+   */
+  uint64_t configuration_index;
+  /*
+   * The configuration: a RaftConfiguration in its native form.
+   */
+  ProtobufCBinaryData configuration;
+  /*
+   * The databases.
+   */
+  size_t n_databases;
+  Dqlite__ReceivedDatabase **databases;
+};
+#define DQLITE__INSTALLATION_RECORD__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dqlite__installation_record__descriptor) \
+    , 0, 0, 0, 0, 0, 0, 0, {0,NULL}, 0,NULL }
+
+
+/*
+ * A copy of a database.
+ */
+struct  Dqlite__ReceivedDatabase
+{
+  ProtobufCMessage base;
+  /*
+   * Name of the database.
+   */
+  char *name;
+  /*
+   * The highest index whose pages the copy may hold.
+   */
+  uint64_t intent;
+};
+#define DQLITE__RECEIVED_DATABASE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dqlite__received_database__descriptor) \
+    , (char *)protobuf_c_empty_string, 0 }
+
+
 /* Dqlite__SegmentHeader methods */
 void   dqlite__segment_header__init
                      (Dqlite__SegmentHeader         *message);
@@ -455,6 +528,44 @@ Dqlite__NodeIdentity *
 void   dqlite__node_identity__free_unpacked
                      (Dqlite__NodeIdentity *message,
                       ProtobufCAllocator *allocator);
+/* Dqlite__InstallationRecord methods */
+void   dqlite__installation_record__init
+                     (Dqlite__InstallationRecord         *message);
+size_t dqlite__installation_record__get_packed_size
+                     (const Dqlite__InstallationRecord   *message);
+size_t dqlite__installation_record__pack
+                     (const Dqlite__InstallationRecord   *message,
+                      uint8_t             *out);
+size_t dqlite__installation_record__pack_to_buffer
+                     (const Dqlite__InstallationRecord   *message,
+                      ProtobufCBuffer     *buffer);
+Dqlite__InstallationRecord *
+       dqlite__installation_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dqlite__installation_record__free_unpacked
+                     (Dqlite__InstallationRecord *message,
+                      ProtobufCAllocator *allocator);
+/* Dqlite__ReceivedDatabase methods */
+void   dqlite__received_database__init
+                     (Dqlite__ReceivedDatabase         *message);
+size_t dqlite__received_database__get_packed_size
+                     (const Dqlite__ReceivedDatabase   *message);
+size_t dqlite__received_database__pack
+                     (const Dqlite__ReceivedDatabase   *message,
+                      uint8_t             *out);
+size_t dqlite__received_database__pack_to_buffer
+                     (const Dqlite__ReceivedDatabase   *message,
+                      ProtobufCBuffer     *buffer);
+Dqlite__ReceivedDatabase *
+       dqlite__received_database__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dqlite__received_database__free_unpacked
+                     (Dqlite__ReceivedDatabase *message,
+                      ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
 typedef void (*Dqlite__SegmentHeader_Closure)
@@ -481,6 +592,12 @@ typedef void (*Dqlite__TermAndVote_Closure)
 typedef void (*Dqlite__NodeIdentity_Closure)
                  (const Dqlite__NodeIdentity *message,
                   void *closure_data);
+typedef void (*Dqlite__InstallationRecord_Closure)
+                 (const Dqlite__InstallationRecord *message,
+                  void *closure_data);
+typedef void (*Dqlite__ReceivedDatabase_Closure)
+                 (const Dqlite__ReceivedDatabase *message,
+                  void *closure_data);
 
 /* --- services --- */
 
@@ -496,6 +613,8 @@ extern const ProtobufCMessageDescriptor dqlite__configuration_record__descriptor
 extern const ProtobufCMessageDescriptor dqlite__cut_record__descriptor;
 extern const ProtobufCMessageDescriptor dqlite__term_and_vote__descriptor;
 extern const ProtobufCMessageDescriptor dqlite__node_identity__descriptor;
+extern const ProtobufCMessageDescriptor dqlite__installation_record__descriptor;
+extern const ProtobufCMessageDescriptor dqlite__received_database__descriptor;
 
 PROTOBUF_C__END_DECLS
 
