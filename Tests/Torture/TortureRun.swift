@@ -88,6 +88,7 @@ struct TortureRun {
             nodes: nodes, routes: self.routes, client: admin, run: self.run, isVerbose: settings.isVerbose)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { await admin.run() }
+            group.addTask { await nemesis.guardNodes() }
             defer { group.cancelAll() }
             for workload in self.workloads { try await self.prepare(workload, nodes, logger) }
             try await self.waitForVoters(admin)
