@@ -45,7 +45,8 @@ final class Applier: Sendable {
     private let progressed: @Sendable (LogIndex) -> Void
 
     init(
-        applied: LogIndex, servingChanged: @escaping @Sendable (Bool) -> Void, failed: @escaping @Sendable (String) -> Void, progressed: @escaping @Sendable (LogIndex) -> Void
+        applied: LogIndex, servingChanged: @escaping @Sendable (Bool) -> Void,
+        failed: @escaping @Sendable (String) -> Void, progressed: @escaping @Sendable (LogIndex) -> Void
     ) {
         self.appliedIndex = Atomic(applied.rawValue)
         self.servingChanged = servingChanged

@@ -67,7 +67,8 @@ final class Member: Sendable {
             self.snapshots = snapshots
             self.failed = failed
             let delegate = RaftDriver.Delegate(
-                failed: failed, viewChanged: { watchers.changed($0) }, servingChanged: { watchers.changed(serving: $0) },
+                failed: failed, viewChanged: { watchers.changed($0) },
+                servingChanged: { watchers.changed(serving: $0) },
                 snapshotNeeded: { snapshots.needed(by: $0) })
             self.driver = RaftDriver(
                 id: self.id, settings: configuration.raft, commitTimeout: configuration.consensus.commitTimeout,

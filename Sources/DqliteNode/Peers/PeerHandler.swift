@@ -154,8 +154,8 @@ final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        // The node speaks to the others until it has handed over what it has.
-        if event as? ShutdownEvent == .interrupt { context.close(promise: nil) }
+        // What the node had to hand over it has handed over before.
+        if event is ShutdownEvent { context.close(promise: nil) }
         context.fireUserInboundEventTriggered(event)
     }
 }
