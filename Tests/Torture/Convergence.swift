@@ -47,10 +47,17 @@ struct Convergence {
     private func dump(_ database: String, of node: TortureNode) async throws -> [DqliteFile] {
         var configuration = DqliteConnectionConfiguration(encoding: .protobuf)
         configuration.callTimeout = .seconds(30)
-        return try await DqliteConnection.withConnection(
-            to: .hostname("127.0.0.1", port: node.port), database: database, configuration: configuration,
-            logger: Logger(label: "torture")
-        ) { try await $0.dump() }
+        let connection = try await DqliteConnection.connect(
+            to: .hostname("127.0.0.1", port: node.port), configuration: configuration,
+            logger: Logger(label: "torture"))
+        do {
+            let files = try await connection.dump(database)
+            await connection.close()
+            return files
+        } catch {
+            await connection.close()
+            throw error
+        }
     }
 
     private static func difference(_ first: ByteBuffer, _ second: ByteBuffer) -> String {
