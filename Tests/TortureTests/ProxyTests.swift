@@ -30,8 +30,8 @@ struct ProxyTests {
 
     private func connect<Value: Sendable>(
         _ port: Int,
-        _ body: (
-            inout NIOAsyncChannelInboundStream<ByteBuffer>.AsyncIterator, NIOAsyncChannelOutboundWriter<ByteBuffer>
+        _ body: @Sendable (
+            inout sending NIOAsyncChannelInboundStream<ByteBuffer>.AsyncIterator, NIOAsyncChannelOutboundWriter<ByteBuffer>
         ) async throws -> Value
     ) async throws -> Value {
         let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
@@ -48,7 +48,7 @@ struct ProxyTests {
 
     /// What comes back; less than that at the end of the connection.
     private func receive(
-        _ count: Int, _ iterator: inout NIOAsyncChannelInboundStream<ByteBuffer>.AsyncIterator
+        _ count: Int, _ iterator: inout sending NIOAsyncChannelInboundStream<ByteBuffer>.AsyncIterator
     ) async throws -> Int {
         var received = 0
         while received < count, let bytes = try await iterator.next() { received += bytes.readableBytes }
