@@ -51,7 +51,7 @@ import Testing
                 return
             }
             #expect(message.name == "one.db")
-            try dump.answer(.files(FilesResponse(files: [File(name: "one.db", content: [1, 2, 3])])))
+            try dump.answer(.files(FilesResponse(files: [File(name: "one.db", content: [1, 2, 3, 4, 5, 6, 7, 8])])))
             #expect(try await files.map(\.name) == ["one.db"])
             await connection.close()
         }

@@ -15,7 +15,9 @@ struct Convergence {
             let deadline = ContinuousClock.now + .seconds(120)
             var problem: String?
             repeat {
+                let before = problem
                 problem = await self.problem(database)
+                if let problem, problem != before { say("\(database): \(problem)") }
                 if problem != nil { await pause(.milliseconds(250)) }
             } while problem != nil && ContinuousClock.now < deadline
             if let problem { self.run.violated(Violation(.divergence, "\(database): \(problem)")) }
@@ -29,7 +31,7 @@ struct Convergence {
             do {
                 files = try await self.dump(database, of: node)
             } catch {
-                return "\(node.name) does not give it: \(error)"
+                return "\(node.name) does not give it: \(String(reflecting: error))"
             }
             guard let expected = first else {
                 first = files
