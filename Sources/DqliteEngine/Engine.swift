@@ -437,6 +437,8 @@ public final class Engine: Sendable {
         for pool in [self.pool, self.lanePool, self.checkpointPool] {
             _ = pool.waitUntilStopped(atMost: max(.zero, ContinuousClock.now.duration(to: end)))
         }
+        // A checkpoint that takes longer must not tell the log of a file that is another one by then.
+        self.parts.marks.close()
         self.clock.stop()
         // Who told of a commit may be about to let go of its batch. What something holds for longer is left to the end of
         // the process.
