@@ -15,6 +15,10 @@ public struct DqliteConnectionConfiguration: Hashable, Sendable {
     /// How long a call may wait for its answer, a query for its first row; nil: for ever. Calls can say otherwise, see
     /// ``DqliteCallOptions``.
     public var callTimeout: Duration? = .seconds(5)
+    /// How current the data must be that reads see, unless a call says otherwise; carried by the protobuf encoding only. nil: as
+    /// the node is configured. With ``DqliteCallOptions/ReadConsistency/stale(maximumLag:)`` a connection to any node of the
+    /// cluster opens a database and reads there; otherwise only the leader opens databases.
+    public var readConsistency: DqliteCallOptions.ReadConsistency?
     /// How many bytes of a result may wait here for the program to read them. The node is told, or feels, when it has to wait.
     public var resultWindow = 256 * 1024
     /// The largest row, in bytes, for which the window is exceeded. A larger one ends its query with
@@ -46,6 +50,9 @@ public struct DqliteConnectionConfiguration: Hashable, Sendable {
         if self.encoding == .protobuf, self.maximumFrameSize > 64 * 1024 * 1024 {
             return "maximumFrameSize is above 64 MiB, the largest frame of the protobuf encoding"
         }
+        if self.encoding == .dqlite, self.readConsistency != nil {
+            return "the dqlite encoding cannot carry readConsistency"
+        }
         if self.interruptTimeout <= .zero { return "interruptTimeout is not positive" }
         if let callTimeout = self.callTimeout, callTimeout <= .zero { return "callTimeout is not positive" }
         if self.connectTimeout <= .zero { return "connectTimeout is not positive" }
@@ -69,7 +76,8 @@ public struct DqliteCallOptions: Hashable, Sendable {
         public static var linearizable: ReadConsistency { ReadConsistency(base: .linearizable) }
         /// What the node that believes to be the leader has, without asking the others.
         public static var leader: ReadConsistency { ReadConsistency(base: .leader) }
-        /// What the node has, not older than that.
+        /// What the node has, leader or not, and not older than that: it asks the leader how far it must be, unless it did so
+        /// within that time. Whole milliseconds.
         public static func stale(maximumLag: Duration) -> ReadConsistency {
             ReadConsistency(base: .stale(maximumLag: maximumLag))
         }
@@ -78,7 +86,7 @@ public struct DqliteCallOptions: Hashable, Sendable {
     /// How long the call may wait for its answer; of a query, for its first row. The protobuf encoding tells the node, which then
     /// also ends a result that is not read to its end in that time. nil: as the connection is configured.
     public var timeout: Duration?
-    /// How current the data must be that a read sees. nil: as the node is configured. The dqlite encoding cannot carry it:
+    /// How current the data must be that a read sees. nil: as the connection is configured. The dqlite encoding cannot carry it:
     /// the call fails with ``DqliteError/Code-swift.struct/invalidQuery``.
     public var readConsistency: ReadConsistency?
 

@@ -27,6 +27,7 @@ public final class EngineSession: Sendable {
         var revision: UInt8
         var request: any RequestBytes
         var requiresTransaction = false
+        var isCurrent = false
         var sink: any ResponseSink
     }
 
@@ -68,13 +69,16 @@ public final class EngineSession: Sendable {
     ///     its write to be committed, with the outcome unknown.
     ///   - requiresTransaction: Whether each statement, and Prepare, may run only while a transaction of the session is
     ///     open. If none is, the request fails with SQLITE_ABORT_ROLLBACK (516).
+    ///   - isCurrent: Whether what this node has is new enough for the request, so that nobody has to be asked whether the
+    ///     node still leads.
     ///   - sink: Told what comes of it.
     public func run(
         _ code: RequestCode, revision: UInt8, request: any RequestBytes, timeout: Duration?,
-        requiresTransaction: Bool = false, sink: any ResponseSink
+        requiresTransaction: Bool = false, isCurrent: Bool = false, sink: any ResponseSink
     ) {
         let operation = Operation(
-            code: code, revision: revision, request: request, requiresTransaction: requiresTransaction, sink: sink)
+            code: code, revision: revision, request: request, requiresTransaction: requiresTransaction,
+            isCurrent: isCurrent, sink: sink)
         self.act {
             $0.run(operation, timeout: timeout, now: .now)
         } refused: { reason in

@@ -292,17 +292,19 @@ final class SessionCore: @unchecked Sendable {
             }
             if self.isInTransaction { self.snapshotIsCommitted = true }
         }
-        return self.holdsLease ? .none : .leadership
+        return self.isCurrent(execution) ? .none : .leadership
     }
 
-    /// Whether this node certainly leads, so that what it shows is the newest.
-    private var holdsLease: Bool { self.database.parts.replicator.holdsLease }
+    /// Whether what this node shows is new enough: it certainly leads, or the request is content with less.
+    private func isCurrent(_ execution: Execution) -> Bool {
+        execution.operation.isCurrent || self.database.parts.replicator.holdsLease
+    }
 
     /// Whether an answer shows anything of the database, of which it is not known that it is the newest.
     private func needsProof(_ answer: Answer, _ execution: Execution) -> Bool {
         switch answer {
         case .failure, .statement, .empty: return false
-        case .result, .rows, .heldRows: return !execution.rowsAreCommitted && !self.holdsLease
+        case .result, .rows, .heldRows: return !execution.rowsAreCommitted && !self.isCurrent(execution)
         }
     }
 

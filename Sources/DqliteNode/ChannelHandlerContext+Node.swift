@@ -1,5 +1,10 @@
 import NIOCore
 
+extension EventLoop {
+    /// Does it before this returns when that is on this loop, and soon otherwise.
+    func runNow(_ body: @escaping @Sendable () -> Void) { if self.inEventLoop { body() } else { self.execute(body) } }
+}
+
 extension ChannelHandlerContext {
     /// Closes the connection when everything that was written has left, or after a while if its reader does not read.
     func closeAfterWrites() {

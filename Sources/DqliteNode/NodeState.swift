@@ -75,7 +75,7 @@ protocol Storage: Sendable {
 protocol StorageSession: AnyObject, Sendable {
     func run(
         _ code: RequestCode, revision: UInt8, request: any RequestBytes, timeout: Duration?,
-        requiresTransaction: Bool, sink: any ResponseSink)
+        requiresTransaction: Bool, isCurrent: Bool, sink: any ResponseSink)
     func resume()
     func interrupt()
     func close(completion: @escaping @Sendable () -> Void)

@@ -121,13 +121,15 @@ struct Requester: Sendable {
             var request = Request(
                 requestID: id, sessionID: self.sessionID, timeoutMilliseconds: timeout.map(Self.milliseconds) ?? 0,
                 window: UInt64(window), inTransaction: self.inTransaction, body: wrap(message))
-            switch consistency?.base {
+            switch (consistency ?? self.configuration.readConsistency)?.base {
             case nil: break
             case .linearizable: request.readConsistency = .linearizable
             case .leader: request.readConsistency = .leader
             case .stale(let maximumLag):
                 request.readConsistency = .stale
-                request.maximumStalenessMilliseconds = Self.milliseconds(maximumLag)
+                // Rounded down: what is shown must not be older. Less than one asks the leader each time.
+                request.maximumStalenessMilliseconds =
+                    maximumLag < .milliseconds(1) ? 0 : Self.milliseconds(maximumLag)
             }
             buffer.writeEnvelope(request)
         }

@@ -70,13 +70,26 @@ final class Applier: Sendable {
     }
 
     /// Gives the engine back, which gets nothing more. Waits for what is under way; what waits is dropped, since a copy of all
-    /// databases contains it.
+    /// databases contains it, and who asks for it is told that leadership was lost.
     func release() {
         self.state.withLock { $0.engine = nil }
         self.condition.withLock {
             while self.state.withLock({ $0.isDraining }) { _ = self.condition.wait(atMost: .milliseconds(1)) }
         }
-        self.state.withLock { $0.items.removeAll() }
+        let items = self.state.withLock { state in
+            defer { state.items.removeAll() }
+            return state.items
+        }
+        for item in items {
+            switch item {
+            case .own(_, let completion): completion(.failure(.leadershipLost))
+            case .stepDown(let completions):
+                self.servingTerm.store(0, ordering: .releasing)
+                for completion in completions { completion(.failure(.leadershipLost)) }
+                self.servingChanged(false)
+            case .foreign, .lead: break
+            }
+        }
     }
 
     /// What comes is for this engine, which has everything through a place.

@@ -141,6 +141,7 @@ final class RaftDriver: Replicator {
                     nextTick = now + self.settings.tickInterval
                 }
             }
+            self.freshness.applied(through: self.applier.applied)
         }
     }
 

@@ -151,7 +151,7 @@ final class DqliteConnectionHandler: ChannelDuplexHandler, RemovableChannelHandl
             database.sink.begin(revision: header.revision)
             return database.session.run(
                 code, revision: header.revision, request: RequestBody(buffer: request.frame.body),
-                timeout: nil, requiresTransaction: false, sink: database.sink)
+                timeout: nil, requiresTransaction: false, isCurrent: false, sink: database.sink)
         }
         let body: Request.Body?
         do throws(WireError) {

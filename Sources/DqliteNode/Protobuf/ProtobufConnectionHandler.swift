@@ -190,15 +190,32 @@ final class ProtobufConnectionHandler: ChannelDuplexHandler {
         guard code.isForEngine else {
             return self.answerLocally(job) { handler, body in handler.finish(lane, with: body) }
         }
+        guard case .stale(let bound) = job.envelope.consistency, let eventLoop = self.context?.eventLoop else {
+            return self.start(job, code, in: lane)
+        }
+        let handler = NIOLoopBound(self, eventLoop: eventLoop)
+        self.node.cluster.confirmFreshness(within: bound) { result in
+            eventLoop.runNow {
+                switch result {
+                case .success: handler.value.start(job, code, in: lane)
+                case .failure(let error): handler.value.finish(lane, with: .failure(error.response))
+                }
+            }
+        }
+    }
+
+    /// Gives a request to the engine. What it may show of the database is new enough, or the engine sees to it.
+    private func start(_ job: Machine.Job, _ code: RequestCode, in lane: Machine.Lane) {
+        guard self.context != nil else { return }
         do throws(EngineError) {
-            let resources = try self.resources(of: lane, database: nil)
+            let resources = try self.resources(of: lane, database: nil, job.envelope.consistency)
             resources.sink.begin(requestID: job.id, window: job.window)
             let now = self.context?.eventLoop.now ?? .now()
             let timeout = job.deadline.map { Duration.nanoseconds(($0 - now).nanoseconds) }
             resources.session.run(
                 code, revision: 0, request: RequestBody(buffer: job.envelope.body),
                 timeout: timeout.map { max($0, .zero) }, requiresTransaction: job.envelope.inTransaction,
-                sink: resources.sink)
+                isCurrent: job.envelope.consistency != .linearizable, sink: resources.sink)
         } catch {
             self.finish(lane, with: .failure(error.response))
         }
@@ -214,8 +231,10 @@ final class ProtobufConnectionHandler: ChannelDuplexHandler {
     }
 
     /// The engine's session of a lane; begins it if it is not there. Its encoder writes protobuf revision 0 only.
-    private func resources(of lane: Machine.Lane, database: String?) throws(EngineError) -> Lane {
-        guard self.node.isLeader else { throw .notLeader }
+    private func resources(
+        of lane: Machine.Lane, database: String?, _ consistency: RequestEnvelope.Consistency
+    ) throws(EngineError) -> Lane {
+        if consistency.needsLeader, !self.node.isLeader { throw .notLeader }
         if let lane = self.lanes[lane] { return lane }
         guard let context = self.context, let database = database ?? self.database else { throw .noDatabase }
         let isStateless = if case .stateless = lane { true } else { false }
@@ -244,7 +263,7 @@ final class ProtobufConnectionHandler: ChannelDuplexHandler {
         }
         switch body {
         case .open(let open):
-            answer(self, self.open(open.name, session: job.envelope.sessionID))
+            answer(self, self.open(open.name, job.envelope))
         case .interrupt:
             answer(self, .empty(EmptyResponse()))
         case .connect:
@@ -290,11 +309,12 @@ final class ProtobufConnectionHandler: ChannelDuplexHandler {
         self.needsFlush = false
     }
 
-    private func open(_ name: String, session: UInt64) -> Response.Body {
+    private func open(_ name: String, _ envelope: RequestEnvelope) -> Response.Body {
+        let session = envelope.sessionID
         let lane = session == 0 ? Machine.Lane.stateless(0) : .session(session)
         do throws(EngineError) {
             guard self.lanes[lane] == nil, session != 0 || self.database == nil else { throw .databaseIsOpen }
-            _ = try self.resources(of: lane, database: name)
+            _ = try self.resources(of: lane, database: name, envelope.consistency)
             if session == 0 { self.database = name }
             return .database(DatabaseResponse())
         } catch {

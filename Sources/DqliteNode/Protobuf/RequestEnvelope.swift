@@ -11,6 +11,8 @@ struct RequestEnvelope: Sendable {
     var timeout: Duration?
     var window: UInt64 = 0
     var readConsistency: UInt64 = 0
+    /// In milliseconds.
+    var maximumStaleness: UInt64 = 0
     var minimumCommitIndex: UInt64 = 0
     var exactlyOnceSession: UInt64 = 0
     var exactlyOnceSequence: UInt64 = 0
@@ -21,6 +23,26 @@ struct RequestEnvelope: Sendable {
     /// Number of the field that the body is. 0: none that is known.
     var bodyField: UInt32 = 0
     var body = ByteBuffer()
+
+    /// How current a read must be.
+    enum Consistency: Hashable {
+        /// Everything that was acknowledged before.
+        case linearizable
+        /// What the node has that believes to be the leader.
+        case leader
+        /// What any node has, not older than that.
+        case stale(Duration)
+
+        var needsLeader: Bool { if case .stale = self { false } else { true } }
+    }
+
+    var consistency: Consistency {
+        switch ReadConsistency(rawValue: UInt32(truncatingIfNeeded: self.readConsistency)) {
+        case .leader: .leader
+        case .stale: .stale(.milliseconds(Int64(clamping: self.maximumStaleness)))
+        default: .linearizable
+        }
+    }
 
     /// Fields of the body that are not requests of the dqlite encoding.
     static let cancel: UInt32 = 10
@@ -52,6 +74,7 @@ struct RequestEnvelope: Sendable {
                     self.timeout = milliseconds == 0 ? nil : .milliseconds(Int64(clamping: milliseconds))
                 case 4 << 3: self.window = try reader.varint()
                 case 5 << 3: self.readConsistency = try reader.varint()
+                case 6 << 3: self.maximumStaleness = try reader.varint()
                 case 7 << 3: self.minimumCommitIndex = try reader.varint()
                 case 8 << 3: self.exactlyOnceSession = try reader.varint()
                 case 9 << 3: self.exactlyOnceSequence = try reader.varint()

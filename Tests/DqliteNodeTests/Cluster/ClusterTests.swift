@@ -128,6 +128,54 @@ import Testing
         }
     }
 
+    /// A follower shows what is not older than asked for (rule 29), and nothing once it cannot know that.
+    @Test(.timeLimit(.minutes(2))) func aFollowerIsReadWithinABound() async throws {
+        try await DqliteTestCluster.with { cluster in
+            try await Self.withClient(cluster) { client in
+                _ = try await client.execute("CREATE TABLE t (a)")
+                let leader = try await cluster.leader()
+                let follower = try #require(cluster.ids.first { $0 != leader })
+                let address = cluster.addresses[Int(follower) - 1]
+                let node = DqliteServerAddress.hostname(address.host, port: address.port)
+                await #expect(throws: DqliteError.self) {
+                    _ = try await DqliteConnection.connect(to: node, database: "test", logger: Self.logger)
+                }
+                var configuration = DqliteConnectionConfiguration()
+                configuration.readConsistency = .stale(maximumLag: .zero)
+                configuration.callTimeout = .seconds(60)
+                try await DqliteConnection.withConnection(
+                    to: node, database: "test", configuration: configuration, logger: Self.logger
+                ) { connection in
+                    for count in 1...50 {
+                        _ = try await client.execute("INSERT INTO t VALUES (1)")
+                        let rows = try await connection.query("SELECT count(*) FROM t").decode(Int.self).collect()
+                        #expect(rows == [count])
+                    }
+                    let refused = await #expect(throws: DqliteError.self) {
+                        _ = try await connection.execute("INSERT INTO t VALUES (2)")
+                    }
+                    #expect(refused?.outcome == .notCommitted)
+                    let elsewhere = await #expect(throws: DqliteError.self) {
+                        _ = try await connection.query(
+                            "SELECT count(*) FROM t", options: .init(readConsistency: .linearizable))
+                    }
+                    #expect(elsewhere?.code == .notLeader)
+                    cluster.cut(follower)
+                    let old = await #expect(throws: DqliteError.self) {
+                        _ = try await connection.query("SELECT count(*) FROM t")
+                    }
+                    #expect(old?.outcome == .notCommitted)
+                    // What it has is not older than an hour.
+                    let rows = try await connection.query(
+                        "SELECT count(*) FROM t", options: .init(readConsistency: .stale(maximumLag: .seconds(3600)))
+                    ).decode(Int.self).collect()
+                    #expect(rows == [50])
+                    cluster.heal(follower)
+                }
+            }
+        }
+    }
+
     @Test(.timeLimit(.minutes(2))) func aNodeLeaves() async throws {
         try await DqliteTestCluster.with { cluster in
             let leader = try await cluster.leader()

@@ -35,6 +35,7 @@ final class FakeSession: StorageSession {
         var body: [UInt8]
         var timeout: Duration?
         var requiresTransaction: Bool
+        var isCurrent: Bool
         var sink: any ResponseSink
     }
 
@@ -67,14 +68,14 @@ final class FakeSession: StorageSession {
 
     func run(
         _ code: RequestCode, revision: UInt8, request: any RequestBytes, timeout: Duration?,
-        requiresTransaction: Bool, sink: any ResponseSink
+        requiresTransaction: Bool, isCurrent: Bool, sink: any ResponseSink
     ) {
         let body = request.withUnsafeBytes { [UInt8]($0) }
         self.state.withLock {
             $0.runs.append(
                 Run(
                     code: code, revision: revision, body: body, timeout: timeout,
-                    requiresTransaction: requiresTransaction, sink: sink))
+                    requiresTransaction: requiresTransaction, isCurrent: isCurrent, sink: sink))
         }
     }
 
