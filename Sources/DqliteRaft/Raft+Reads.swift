@@ -44,12 +44,19 @@ extension Raft {
         return since + self.settings.leaseDuration
     }
 
-    /// Whether a read may be answered from this node's state as it is.
+    /// Whether a read may be answered from a snapshot of this node's state.
     ///
-    /// - Parameter now: Read from the clock after the read's snapshot was opened: a node that was stopped in between must
-    ///   not answer from a lease that has ended (rule 28).
-    public func holdsLease(at now: MonotonicInstant) -> Bool {
-        guard let end = self.leaseEnd else { return false }
+    /// That this node leads says that it knows of everything that is committed, and nothing of what it has applied: others
+    /// may have shown what is not applied here yet.
+    ///
+    /// - Parameters:
+    ///   - now: Read from the clock after the snapshot was opened: a node that was stopped in between must not answer from a
+    ///     lease that has ended (rule 28).
+    ///   - applied: The last entry in the snapshot.
+    public func holdsLease(at now: MonotonicInstant, applied: LogIndex) -> Bool {
+        guard let end = self.leaseEnd, applied >= self.commitIndex || self.defects.contains(.leaseBeforeApplied) else {
+            return false
+        }
         return (self.defects.contains(.leaseJudgedAtTick) ? self.now : now) < end
     }
 }

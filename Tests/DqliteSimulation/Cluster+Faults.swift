@@ -1,0 +1,113 @@
+import DqliteLog
+import DqliteRaft
+import LogSimulation
+import TestSupport
+
+/// What goes wrong, and what operators do.
+extension Cluster {
+    func scheduleFaults() {
+        let plan = self.plan
+        self.repeats(plan.network.partitionInterval) { cluster in
+            cluster.network.partition(around: cluster.leader?.place, random: &cluster.random)
+            cluster.checks.count("partitions")
+            cluster.trace(nil, "network: \(cluster.network)")
+        }
+        self.repeats(plan.network.flapInterval) { cluster in
+            cluster.network.flap(at: cluster.now, random: &cluster.random)
+        }
+        self.repeats(plan.storage.failureInterval) { $0.breakDisk() }
+        self.repeats(plan.storage.fullInterval) { $0.fillDisk() }
+        self.repeats(plan.crashes.interval) { $0.crashSome() }
+        self.repeats(plan.crashes.pauseInterval) { $0.pauseOne() }
+        self.repeats(.seconds(5)) { cluster in
+            for host in cluster.hosts { cluster.replaceClock(of: host) }
+        }
+        self.repeats(plan.transferInterval) { cluster in
+            cluster.atLeader { node in
+                let target = cluster.random.once(in: 2) ? nil : NodeID(UInt64(cluster.random.below(cluster.hosts.count)) + 1)
+                guard (try? node.raft.transferLeadership(to: target)) != nil else { return }
+                cluster.checks.count("transfers")
+                cluster.trace(node.id, "hands leadership over")
+            }
+        }
+        self.repeats(plan.changeInterval) { $0.changeMembers() }
+    }
+
+    private func repeats(_ interval: VirtualTime?, _ fault: @escaping (Cluster) -> Void) {
+        guard let interval else { return }
+        self.after(.microseconds(1)...(interval * 2)) { [unowned self] in
+            guard self.isFaulty else { return }
+            fault(self)
+            self.repeats(interval, fault)
+        }
+    }
+
+    private func atLeader(_ body: @escaping (Node) -> Void) {
+        guard let host = self.leader, let node = host.node else { return }
+        host.run(node) { body(node) }
+    }
+
+    /// One of all; what hits leaders shows most.
+    private func victim() -> Host {
+        if self.random.once(in: 3), let leader = self.leader { return leader }
+        return self.random.pick(self.hosts)
+    }
+
+    private func crashSome() {
+        let isMass = self.random.happens(onceIn: self.plan.crashes.massCrashes)
+        let power = !self.random.happens(onceIn: self.plan.crashes.kills)
+        let victim = self.victim()
+        for host in self.hosts where host === victim || (isMass && self.random.once(in: 2)) {
+            self.crash(host, power: power)
+        }
+    }
+
+    private func pauseOne() {
+        let host = self.victim()
+        guard host.node != nil, !host.isPaused else { return }
+        self.trace(host.id, "stands still")
+        self.checks.count("pauses")
+        host.pause()
+        let node = host.node
+        self.after(self.plan.crashes.paused) { [unowned self] in
+            guard host.node === node, host.isPaused else { return }
+            self.trace(host.id, "goes on")
+            host.resume(seed: self.random.next())
+        }
+    }
+
+    private func breakDisk() {
+        let disk = self.random.pick(self.random.pick(self.hosts).disks)
+        if self.random.once(in: 2) {
+            disk.faults.syncsToFailure = self.random.below(5)
+        } else {
+            disk.faults.writesToFailure = self.random.below(5)
+        }
+    }
+
+    /// There is no room for another segment for a while.
+    private func fillDisk() {
+        let host = self.victim()
+        self.trace(host.id, "has a full disk")
+        host.logDisk.faults.capacity = self.random.below(2 * self.plan.log.segmentSize)
+        self.after(.milliseconds(100)...(.seconds(10))) { host.logDisk.faults.capacity = .max }
+    }
+
+    private func changeMembers() {
+        let id = NodeID(UInt64(self.random.below(self.hosts.count)) + 1)
+        let role = self.random.pick([Configuration.Role.voter, .voter, .voter, .standBy, .spare])
+        let removes = self.random.once(in: 4)
+        self.atLeader { node in
+            let change: ConfigurationChange =
+                if node.raft.configuration[id] == nil {
+                    .add(id, address: "node-\(id)")
+                } else if removes {
+                    .remove(id)
+                } else {
+                    .assign(id, role)
+                }
+            guard (try? node.raft.proposeConfiguration(change, term: node.raft.term)) != nil else { return }
+            self.trace(node.id, "proposes to \(change)")
+        }
+    }
+}

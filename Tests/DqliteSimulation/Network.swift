@@ -1,0 +1,105 @@
+import DqliteRaft
+import TestSupport
+
+/// Which nodes reach which, and how long it takes.
+struct Network {
+    /// A link that comes and goes.
+    private struct Flap {
+        var from: Int
+        var to: Int
+        var up: VirtualTime
+        var down: VirtualTime
+        var end: VirtualTime
+    }
+
+    private let count: Int
+    /// By sender and receiver.
+    private var blocked: [Bool]
+    private var flaps: [Flap] = []
+    /// When the last message of a sender to a receiver arrives.
+    private var lastArrival: [VirtualTime]
+
+    init(count: Int) {
+        self.count = count
+        self.blocked = Array(repeating: false, count: count * count)
+        self.lastArrival = Array(repeating: .zero, count: count * count)
+    }
+
+    func isOpen(from: Int, to: Int, at now: VirtualTime) -> Bool {
+        if self.blocked[from * self.count + to] { return false }
+        return !self.flaps.contains { flap in
+            flap.from == from && flap.to == to && now < flap.end
+                && now.microseconds % (flap.up + flap.down).microseconds >= flap.up.microseconds
+        }
+    }
+
+    /// When the copies of a message arrive.
+    mutating func arrivals(
+        from: Int, to: Int, at now: VirtualTime, plan: Plan.Network, random: inout Chance
+    ) -> [VirtualTime] {
+        guard self.isOpen(from: from, to: to, at: now), !random.happens(onceIn: plan.loss) else { return [] }
+        let copies = !plan.isOrdered && random.happens(onceIn: plan.duplication) ? 2 : 1
+        return (0..<copies).map { _ in
+            let delay = random.happens(onceIn: plan.lateness) ? plan.lateDelay : plan.delay
+            var arrival = now + random.time(in: delay)
+            if plan.isOrdered {
+                arrival = max(arrival, self.lastArrival[from * self.count + to])
+                self.lastArrival[from * self.count + to] = arrival
+            }
+            return arrival
+        }
+    }
+
+    /// Everything reaches everything.
+    mutating func heal() {
+        self.blocked = Array(repeating: false, count: self.count * self.count)
+        self.flaps = []
+    }
+
+    mutating func block(from: Int, to: Int) { self.blocked[from * self.count + to] = true }
+
+    /// Cuts the cluster in two, or a node off, or some directions; or heals everything.
+    ///
+    /// - Parameter leader: Whom it may be all about.
+    mutating func partition(around leader: Int?, random: inout Chance) {
+        self.blocked = Array(repeating: false, count: self.count * self.count)
+        let all = 0..<self.count
+        switch random.below(7) {
+        case 0: return
+        case 1:
+            for from in all { for to in all where random.once(in: 4) { self.block(from: from, to: to) } }
+        case 2:
+            // The leader hears nobody, or nobody hears it, or both.
+            guard let leader else { return }
+            let directions = random.below(3)
+            for other in all {
+                if directions != 0 { self.block(from: leader, to: other) }
+                if directions != 1 { self.block(from: other, to: leader) }
+            }
+        case 3:
+            guard let leader else { return }
+            let other = random.below(self.count)
+            self.block(from: leader, to: other)
+            self.block(from: other, to: leader)
+        case 4:
+            // Two halves that share one node.
+            let bridge = random.below(self.count)
+            let side = all.map { _ in random.once(in: 2) }
+            for from in all { for to in all where side[from] != side[to] && from != bridge && to != bridge { self.block(from: from, to: to) } }
+        default:
+            let side = all.map { _ in random.once(in: 2) }
+            for from in all { for to in all where side[from] != side[to] { self.block(from: from, to: to) } }
+        }
+    }
+
+    /// Lets a link, in one direction or both, come and go.
+    mutating func flap(at now: VirtualTime, random: inout Chance) {
+        self.flaps.removeAll { $0.end <= now }
+        let (one, other) = (random.below(self.count), random.below(self.count))
+        let up = random.time(in: .milliseconds(20)...(.seconds(1)))
+        let down = random.time(in: .milliseconds(20)...(.seconds(1)))
+        let end = now + random.time(in: .seconds(1)...(.seconds(15)))
+        self.flaps.append(Flap(from: one, to: other, up: up, down: down, end: end))
+        if random.once(in: 2) { self.flaps.append(Flap(from: other, to: one, up: up, down: down, end: end)) }
+    }
+}
