@@ -20,8 +20,11 @@ extension Raft {
     }
 
     mutating func boardReads() {
-        guard let leadership = self.leadership, leadership.reads.wantsRound, self.hasCommittedInTerm else { return }
-        self.leadership?.reads.board(round: leadership.round, index: self.commitIndex)
+        guard let leadership = self.leadership else { return }
+        if leadership.reads.wantsRound, self.hasCommittedInTerm {
+            self.leadership?.reads.board(round: leadership.round, index: self.commitIndex)
+        }
+        // Those that are on their way may wait for nobody any more: the others' votes were taken.
         self.answeredReads()
     }
 

@@ -17,8 +17,10 @@ final class Client {
 
     var isIdle: Bool { self.pending == nil }
 
-    func think() {
-        self.cluster.after(self.cluster.plan.thinking) { [self] in
+    /// - Parameter wait: Nobody seems to lead: there is no hurry.
+    func think(wait: Bool = false) {
+        let thinking = self.cluster.plan.thinking
+        self.cluster.after(wait ? thinking.lowerBound...(thinking.upperBound * 4) : thinking) { [self] in
             if self.cluster.areClientsActive { self.ask() }
         }
     }
@@ -38,7 +40,7 @@ final class Client {
         self.pending = id
         self.cluster.history.invoke(transaction, at: self.cluster.now)
         self.cluster.ask(Request(client: self.place, transaction: transaction, reading: reading), of: target)
-        self.cluster.after(.milliseconds(500)...(.milliseconds(2500))) { [self] in
+        self.cluster.after(self.cluster.plan.patience) { [self] in
             guard self.pending == id else { return }
             self.target = self.cluster.random.below(self.cluster.hosts.count)
             self.end(id, .unknown)
@@ -53,13 +55,13 @@ final class Client {
         case .notCommitted(let leader):
             let known = leader.map { Int($0.rawValue) - 1 }
             self.target = known ?? self.cluster.random.below(self.cluster.hosts.count)
-            self.end(id, .notCommitted)
+            self.end(id, .notCommitted, wait: known == nil)
         }
     }
 
-    private func end(_ id: UInt64, _ outcome: History.Outcome) {
+    private func end(_ id: UInt64, _ outcome: History.Outcome, wait: Bool = false) {
         self.pending = nil
         self.cluster.completed(id, outcome)
-        if self.cluster.areClientsActive { self.think() }
+        if self.cluster.areClientsActive { self.think(wait: wait) }
     }
 }

@@ -10,7 +10,7 @@ extension Cluster {
         self.repeats(plan.network.partitionInterval) { cluster in
             cluster.network.partition(around: cluster.leader?.place, random: &cluster.random)
             cluster.checks.count("partitions")
-            cluster.trace(nil, "network: \(cluster.network)")
+            cluster.trace(nil, "the network falls apart, or is whole again")
         }
         self.repeats(plan.network.flapInterval) { cluster in
             cluster.network.flap(at: cluster.now, random: &cluster.random)
@@ -23,7 +23,7 @@ extension Cluster {
             for host in cluster.hosts { cluster.replaceClock(of: host) }
         }
         self.repeats(plan.transferInterval) { cluster in
-            cluster.atLeader { node in
+            cluster.atLeaders { node in
                 let target = cluster.random.once(in: 2) ? nil : NodeID(UInt64(cluster.random.below(cluster.hosts.count)) + 1)
                 guard (try? node.raft.transferLeadership(to: target)) != nil else { return }
                 cluster.checks.count("transfers")
@@ -42,9 +42,12 @@ extension Cluster {
         }
     }
 
-    private func atLeader(_ body: @escaping (Node) -> Void) {
-        guard let host = self.leader, let node = host.node else { return }
-        host.run(node) { body(node) }
+    /// There may be several who believe that they lead.
+    private func atLeaders(_ body: @escaping (Node) -> Void) {
+        for host in self.hosts {
+            guard let node = host.node, node.raft.role == .leader else { continue }
+            host.run(node) { body(node) }
+        }
     }
 
     /// One of all; what hits leaders shows most.
@@ -97,7 +100,7 @@ extension Cluster {
         let id = NodeID(UInt64(self.random.below(self.hosts.count)) + 1)
         let role = self.random.pick([Configuration.Role.voter, .voter, .voter, .standBy, .spare])
         let removes = self.random.once(in: 4)
-        self.atLeader { node in
+        self.atLeaders { node in
             let change: ConfigurationChange =
                 if node.raft.configuration[id] == nil {
                     .add(id, address: "node-\(id)")

@@ -18,6 +18,8 @@ final class Cluster {
     var checks: Checks
     var history = History()
     var counter: UInt64 = 0
+    /// The newest version of the database that anybody was answered.
+    private var newestAnswered: UInt64 = 0
     private var lastElement: UInt64 = 0
     /// Whether anything goes wrong.
     private(set) var isFaulty = true
@@ -116,22 +118,37 @@ final class Cluster {
     /// A client asks a node. Clients reach nodes that do not reach each other.
     func ask(_ request: Request, of target: Int) {
         if self.isFaulty, self.random.once(in: 100) { return }
-        self.after(self.plan.network.delay) { [unowned self] in
+        self.after(self.plan.clientDelay) { [unowned self] in
             let host = self.hosts[target]
             guard let node = host.node else {
                 return self.tell(.notCommitted(leader: nil), request)
             }
-            host.run(node) { node.receive(request) }
+            host.run(node) { [unowned self] in
+                var request = request
+                request.floor = self.newestAnswered
+                node.receive(request)
+            }
         }
     }
 
     func answer(_ request: Request, _ answer: Answer, from host: Host) {
-        if case .committed(_, let version) = answer {
-            self.trace(host.id, "answers \(request.transaction.id) at \(version)")
-            if !request.transaction.isReadOnly { self.checks.acknowledged(request.transaction.id) }
-        }
+        if case .committed(_, let version) = answer { self.answered(request, at: version, by: host) }
         if self.isFaulty, self.random.once(in: 100) { return }
         self.tell(answer, request)
+    }
+
+    /// Strict serializability, as clients see it that are so near that a message takes no time: an answer comes after all that
+    /// were given before the request came.
+    private func answered(_ request: Request, at version: UInt64, by host: Host) {
+        let transaction = request.transaction
+        self.trace(host.id, "answers \(transaction.id) at \(version)")
+        self.newestAnswered = max(self.newestAnswered, version)
+        if !transaction.isReadOnly { self.checks.acknowledged(transaction.id) }
+        if transaction.isReadOnly ? version < request.floor : version <= request.floor {
+            self.checks.found(
+                "\(host.id) answers \(transaction.id) (\(request.reading)) at version \(version), but version "
+                    + "\(request.floor) had been answered before")
+        }
     }
 
     private func tell(_ answer: Answer, _ request: Request) {
@@ -139,7 +156,7 @@ final class Cluster {
         if case .notCommitted = answer, !request.transaction.isReadOnly {
             self.checks.refused(request.transaction.id)
         }
-        self.after(self.plan.network.delay) { [unowned self] in
+        self.after(self.plan.clientDelay) { [unowned self] in
             self.clients[request.client].receive(answer, to: request.transaction.id)
         }
     }
@@ -152,7 +169,7 @@ final class Cluster {
     }
 
     func completed(_ id: UInt64, _ outcome: History.Outcome) {
-        if let problem = self.history.complete(id, outcome, at: self.now) { self.checks.found(problem) }
+        self.history.complete(id, outcome, at: self.now)
         switch outcome {
         case .committed: self.checks.count("requests committed")
         case .notCommitted: self.checks.count("requests not committed")
@@ -245,9 +262,13 @@ extension Node {
     /// What it thinks, for whoever looks into a failure.
     var summary: String {
         let servers = self.raft.configuration.servers.map { "\($0.id) \($0.role)" }.joined(separator: ", ")
+        let peers = self.raft.peers.map { peer in
+            "\(peer.id) at \(peer.match)\(peer.needsSnapshot ? " needs a copy" : "")\(peer.isRecentlyActive ? "" : " silent")"
+        }
         return "\(self.raft.role) of \(self.raft.leader.map(\.description) ?? "nobody") in \(self.raft.term), log "
-            + "\(self.raft.lastIndex) (\(self.raft.durableIndex) durable), \(self.raft.commitIndex) committed, "
+            + "\(self.storage.firstIndex)…\(self.raft.lastIndex) (\(self.raft.durableIndex) durable), \(self.raft.commitIndex) committed, "
             + "\(self.view.applied) applied (opens at \(self.view.opensAt)), checkpoint \(self.marks.done) of "
             + "\(self.marks.intent), members [\(servers)]"
+            + (peers.isEmpty ? "" : ", peers: " + peers.joined(separator: ", "))
     }
 }

@@ -15,6 +15,8 @@ struct Request: Sendable {
     var client: Int
     var transaction: Transaction
     var reading: Reading
+    /// The newest version that anybody had been answered when a node took this request.
+    var floor: UInt64 = 0
 }
 
 /// What a client is told.

@@ -96,7 +96,7 @@ extension Node {
         }
         for copy in self.copies { needs.holders[.stream(copy.number)] = copy.start }
         let truncation = self.storage.log.truncateHead(needs)
-        for case .stream(let number) in truncation.dropped { self.copies.removeAll { $0.number == number } }
+        for case .stream(let number) in truncation.dropped { self.giveUpCopy(number) }
         let first = truncation.firstIndex
         if let newest = self.configurations.lastIndex(where: { $0.index < first }), newest > 0 {
             self.configurations.removeFirst(newest)

@@ -64,6 +64,14 @@ extension Node {
         }
     }
 
+    /// What would have to follow it is no longer in the log.
+    func giveUpCopy(_ number: UInt64) {
+        guard let place = self.copies.firstIndex(where: { $0.number == number }) else { return }
+        let copy = self.copies.remove(at: place)
+        self.cluster.checks.count("copies given up")
+        if self.raft.term == copy.term { self.raft.reportSnapshot(to: copy.peer, succeeded: false) }
+    }
+
     // MARK: From a leader
 
     /// Raft wants what came with this.

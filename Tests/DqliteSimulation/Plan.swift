@@ -61,6 +61,9 @@ package struct Plan: Sendable {
     package var checkpointInterval: VirtualTime? = .seconds(1)
     /// How long clients think.
     package var thinking: ClosedRange<VirtualTime> = .milliseconds(1)...(.milliseconds(80))
+    /// How long what clients and nodes say is under way, and how long clients wait for an answer.
+    package var clientDelay: ClosedRange<VirtualTime> = .microseconds(100)...(.milliseconds(2))
+    package var patience: ClosedRange<VirtualTime> = .milliseconds(500)...(.milliseconds(2500))
     /// Of ten transactions, so many only read.
     package var reads = 5
     package var batchesInFlight = 1
@@ -131,11 +134,17 @@ extension Plan {
         self.changeInterval = random.pick([nil, nil, .milliseconds(300), .seconds(4)])
         self.checkpointInterval = random.pick([.milliseconds(100), .milliseconds(700), .seconds(4)])
         self.thinking = .milliseconds(1)...(.milliseconds(random.pick([10, 80, 300])))
+        self.clientDelay = .microseconds(50)...(.milliseconds(random.pick([1, 4, 40])))
+        self.patience = random.pick([
+            .milliseconds(50)...(.milliseconds(200)), .milliseconds(200)...(.seconds(1)),
+            .milliseconds(500)...(.seconds(4)),
+        ])
         self.reads = random.pick([2, 5, 8])
         self.batchesInFlight = random.pick([1, 1, 3])
         self.applying = .zero...(.milliseconds(random.pick([0, 2, 10])))
         self.slowApplying = .milliseconds(5)...(.milliseconds(random.pick([50, 1000])))
         self.shape = DatabaseShape(registers: random.pick([2, 6, 20]), lists: random.pick([2, 6, 20]))
+        self.raft.tickInterval = .milliseconds(random.pick([20, 50, 100, 100]))
         self.raft.electionTicks = random.pick([3, 5, 10])
         self.raft.heartbeatTicks = random.pick([1, 1, 2])
         self.raft.maximumMessageSize = random.pick([1, 2 << 10, 8 << 10])

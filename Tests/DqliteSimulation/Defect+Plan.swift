@@ -1,0 +1,126 @@
+import DqliteRaft
+
+/// Lives that bring defects to light: what is needed for that happens often, and what hides it does not happen.
+extension Defect {
+    /// The plan of a seed.
+    package func plan(seed: UInt64) -> Plan {
+        switch self {
+        case .votesBeforeDurable, .acknowledgesBeforeDurable, .durableWhenAccepted, .forgetsVotes:
+            Self.weakPower
+        case .countsEarlierTerms: Self.unrest
+        case .changesBeforeOwnCommit, .usesCommittedConfiguration: Self.churn
+        case .leaseFromAnswer: Self.lateAnswers
+        case .leaseJudgedAtTick: Self.pauses
+        case .leaseAfterTimeoutNow: Self.handovers
+        case .votesAfterStart: Self.fastStarts
+        default: Plan(seed: seed)
+        }
+    }
+
+    /// A small cluster with short times, in which nothing goes wrong.
+    private static var quick: Plan {
+        var plan = Plan()
+        plan.calm()
+        plan.others = 0
+        plan.duration = .seconds(20)
+        plan.shape = DatabaseShape(registers: 2, lists: 4)
+        plan.thinking = .milliseconds(1)...(.milliseconds(10))
+        plan.raft.tickInterval = .milliseconds(20)
+        plan.clientDelay = .microseconds(50)...(.microseconds(500))
+        plan.patience = .milliseconds(30)...(.milliseconds(90))
+        plan.network.delay = .milliseconds(2)...(.milliseconds(16))
+        plan.crashes.massCrashes = 4
+        plan.crashes.kills = 0
+        return plan
+    }
+
+    /// Disks are slow, and power fails often and shortly.
+    private static var weakPower: Plan {
+        var plan = Self.quick
+        plan.network.lateness = 15
+        plan.network.lateDelay = .milliseconds(20)...(.milliseconds(120))
+        plan.storage.step = .milliseconds(5)...(.milliseconds(60))
+        plan.crashes.interval = .milliseconds(400)
+        plan.crashes.down = .milliseconds(1)...(.milliseconds(60))
+        plan.network.partitionInterval = .milliseconds(1200)
+        plan.transferInterval = .milliseconds(300)
+        return plan
+    }
+
+    /// No leader leads for long, and every entry goes alone.
+    private static var unrest: Plan {
+        var plan = Self.quick
+        plan.raft.maximumMessageSize = 1
+        plan.raft.maximumInflightMessages = 1
+        plan.crashes.interval = .milliseconds(500)
+        plan.crashes.down = .milliseconds(5)...(.milliseconds(120))
+        plan.network.partitionInterval = .milliseconds(400)
+        plan.crashes.pauseInterval = .milliseconds(800)
+        plan.crashes.paused = .milliseconds(40)...(.milliseconds(500))
+        plan.network.delay = .milliseconds(4)...(.milliseconds(24))
+        plan.batchesInFlight = 10
+        plan.reads = 0
+        return plan
+    }
+
+    /// Members come and go while the network falls apart.
+    private static var churn: Plan {
+        var plan = Self.quick
+        plan.voters = 4
+        plan.storage.step = .milliseconds(1)...(.milliseconds(20))
+        plan.thinking = .milliseconds(20)...(.milliseconds(150))
+        plan.crashes.interval = .milliseconds(600)
+        plan.crashes.down = .milliseconds(5)...(.milliseconds(500))
+        plan.network.partitionInterval = .milliseconds(250)
+        plan.transferInterval = .milliseconds(600)
+        plan.changeInterval = .milliseconds(6)
+        return plan
+    }
+
+    /// Answers come late, and heartbeats are rare.
+    private static var lateAnswers: Plan {
+        var plan = Self.quick
+        plan.raft.heartbeatTicks = 3
+        plan.network.delay = .milliseconds(1)...(.milliseconds(6))
+        plan.network.lateness = 6
+        plan.network.lateDelay = .milliseconds(160)...(.milliseconds(500))
+        plan.network.partitionInterval = .milliseconds(600)
+        plan.reads = 7
+        return plan
+    }
+
+    /// Nodes stand still for a while.
+    private static var pauses: Plan {
+        var plan = Self.quick
+        plan.crashes.pauseInterval = .milliseconds(160)
+        plan.crashes.paused = .milliseconds(120)...(.milliseconds(500))
+        plan.reads = 7
+        plan.clients = 8
+        return plan
+    }
+
+    /// Leadership is handed over all the time, and messages are lost.
+    private static var handovers: Plan {
+        var plan = Self.quick
+        plan.network.delay = .milliseconds(1)...(.milliseconds(6))
+        plan.network.loss = 4
+        plan.network.partitionInterval = .milliseconds(200)
+        plan.transferInterval = .milliseconds(80)
+        plan.reads = 6
+        plan.clients = 8
+        return plan
+    }
+
+    /// Power fails for moments, while the network falls apart.
+    private static var fastStarts: Plan {
+        var plan = Self.quick
+        plan.network.delay = .milliseconds(1)...(.milliseconds(4))
+        plan.network.partitionInterval = .milliseconds(150)
+        plan.crashes.interval = .milliseconds(60)
+        plan.crashes.massCrashes = 0
+        plan.crashes.down = .milliseconds(1)...(.milliseconds(5))
+        plan.reads = 6
+        plan.clients = 8
+        return plan
+    }
+}
