@@ -56,8 +56,7 @@ struct Checks {
     // MARK: Raft
 
     /// Election safety: one leader in a term. Leader completeness: it has all that was committed in terms before.
-    mutating func observe(_ raft: Raft, before: (term: Term, isLeader: Bool)) {
-        guard raft.role == .leader, !before.isLeader || before.term != raft.term else { return }
+    mutating func elected(_ raft: Raft) {
         self.count("elections")
         self.mix(raft.term.rawValue << 8 | raft.id.rawValue)
         if let other = self.leaders.updateValue(raft.id, forKey: raft.term), other != raft.id {

@@ -8,9 +8,11 @@ extension Cluster {
     func scheduleFaults() {
         let plan = self.plan
         self.repeats(plan.network.partitionInterval) { cluster in
-            cluster.network.partition(around: cluster.leader?.place, random: &cluster.random)
-            cluster.checks.count("partitions")
-            cluster.trace(nil, "the network falls apart, or is whole again")
+            let division = cluster.random.pick(cluster.plan.network.divisions)
+            let leader = cluster.leader?.place
+            cluster.network.divide(division, around: leader, random: &cluster.random)
+            cluster.checks.count("divisions of the network")
+            cluster.trace(nil, "the network is divided: \(division)")
         }
         self.repeats(plan.network.flapInterval) { cluster in
             cluster.network.flap(at: cluster.now, random: &cluster.random)
@@ -52,8 +54,12 @@ extension Cluster {
 
     /// One of all; what hits leaders shows most.
     private func victim() -> Host {
-        if self.random.once(in: 3), let leader = self.leader { return leader }
-        return self.random.pick(self.hosts)
+        guard let leader = self.leader else { return self.random.pick(self.hosts) }
+        if self.plan.crashes.leaders == 0 {
+            let others = self.hosts.filter { $0 !== leader }
+            return others.isEmpty ? leader : self.random.pick(others)
+        }
+        return self.random.once(in: self.plan.crashes.leaders) ? leader : self.random.pick(self.hosts)
     }
 
     private func crashSome() {

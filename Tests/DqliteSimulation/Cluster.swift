@@ -252,6 +252,16 @@ final class Cluster {
         return leaders.max { $0.node!.raft.term < $1.node!.raft.term }
     }
 
+    /// While somebody has a lease nobody else is elected (rule 28).
+    func checkLeases(against leader: Node) {
+        for host in self.hosts where host !== leader.host {
+            guard let node = host.node, node.raft.term < leader.raft.term, let end = node.raft.leaseEnd,
+                node.instant < end
+            else { continue }
+            self.checks.found("\(leader.id) leads in \(leader.raft.term) while \(host.id) has a lease until \(end)")
+        }
+    }
+
     func replaceClock(of host: Host) {
         let drift = self.plan.crashes.drift
         host.clock.drift(partsPerMillion: Int.random(in: -drift...drift, using: &self.random), from: self.now)

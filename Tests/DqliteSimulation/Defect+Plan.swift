@@ -67,7 +67,11 @@ extension Defect {
     private static var churn: Plan {
         var plan = Self.quick
         plan.voters = 4
-        plan.storage.step = .milliseconds(1)...(.milliseconds(20))
+        plan.storage.step = .milliseconds(1)...(.milliseconds(30))
+        plan.network.loss = 5
+        plan.network.lateness = 8
+        plan.network.lateDelay = .milliseconds(40)...(.milliseconds(200))
+        plan.network.divisions = [.halves, .halves, .halves, .leader, .bridge, .none]
         plan.thinking = .milliseconds(20)...(.milliseconds(150))
         plan.crashes.interval = .milliseconds(600)
         plan.crashes.down = .milliseconds(5)...(.milliseconds(500))
@@ -84,8 +88,11 @@ extension Defect {
         plan.network.delay = .milliseconds(1)...(.milliseconds(6))
         plan.network.lateness = 6
         plan.network.lateDelay = .milliseconds(160)...(.milliseconds(500))
-        plan.network.partitionInterval = .milliseconds(600)
-        plan.reads = 7
+        plan.network.partitionInterval = .milliseconds(500)
+        plan.network.divisions = [.leader, .none]
+        // Few messages, or a late one of the old leader keeps the others from an election.
+        plan.thinking = .milliseconds(1)...(.milliseconds(60))
+        plan.reads = 9
         return plan
     }
 
@@ -111,16 +118,21 @@ extension Defect {
         return plan
     }
 
-    /// Power fails for moments, while the network falls apart.
+    /// Power fails for moments, while the leader does not reach all.
     private static var fastStarts: Plan {
         var plan = Self.quick
-        plan.network.delay = .milliseconds(1)...(.milliseconds(4))
-        plan.network.partitionInterval = .milliseconds(150)
-        plan.crashes.interval = .milliseconds(60)
+        plan.raft.heartbeatTicks = 3
+        plan.network.delay = .microseconds(300)...(.milliseconds(2))
+        plan.network.partitionInterval = .milliseconds(500)
+        plan.network.divisions = [.pair, .pair, .none]
+        plan.crashes.interval = .milliseconds(120)
+        plan.crashes.leaders = 0
         plan.crashes.massCrashes = 0
         plan.crashes.down = .milliseconds(1)...(.milliseconds(5))
-        plan.reads = 6
-        plan.clients = 8
+        // Few writes, or who does not hear the leader has too little to become one.
+        plan.thinking = .milliseconds(1)...(.milliseconds(60))
+        plan.reads = 9
+        plan.clients = 4
         return plan
     }
 }

@@ -1,6 +1,21 @@
 import DqliteRaft
 import TestSupport
 
+/// Who does not reach whom.
+package enum Division: CaseIterable, Sendable {
+    case none
+    /// Some directions between two nodes are blocked.
+    case directions
+    /// The leader is cut off, in one direction or both.
+    case leader
+    /// The leader and another node do not reach each other.
+    case pair
+    /// Two halves that share one node.
+    case bridge
+    /// Two halves.
+    case halves
+}
+
 /// Which nodes reach which, and how long it takes.
 struct Network {
     /// A link that comes and goes.
@@ -58,37 +73,39 @@ struct Network {
 
     mutating func block(from: Int, to: Int) { self.blocked[from * self.count + to] = true }
 
-    /// Cuts the cluster in two, or a node off, or some directions; or heals everything.
+    /// Divides the network, or heals it.
     ///
     /// - Parameter leader: Whom it may be all about.
-    mutating func partition(around leader: Int?, random: inout Chance) {
+    mutating func divide(_ division: Division, around leader: Int?, random: inout Chance) {
         self.blocked = Array(repeating: false, count: self.count * self.count)
         let all = 0..<self.count
-        switch random.below(7) {
-        case 0: return
-        case 1:
+        switch division {
+        case .none: break
+        case .directions:
             for from in all { for to in all where random.once(in: 4) { self.block(from: from, to: to) } }
-        case 2:
-            // The leader hears nobody, or nobody hears it, or both.
+        case .leader:
+            // It hears nobody, or nobody hears it, or both.
             guard let leader else { return }
             let directions = random.below(3)
             for other in all {
                 if directions != 0 { self.block(from: leader, to: other) }
                 if directions != 1 { self.block(from: other, to: leader) }
             }
-        case 3:
+        case .pair:
             guard let leader else { return }
             let other = random.below(self.count)
             self.block(from: leader, to: other)
             self.block(from: other, to: leader)
-        case 4:
-            // Two halves that share one node.
+        case .bridge:
             let bridge = random.below(self.count)
-            let side = all.map { _ in random.once(in: 2) }
-            for from in all { for to in all where side[from] != side[to] && from != bridge && to != bridge { self.block(from: from, to: to) } }
-        default:
-            let side = all.map { _ in random.once(in: 2) }
-            for from in all { for to in all where side[from] != side[to] { self.block(from: from, to: to) } }
+            self.separate(all.map { _ in random.once(in: 2) }) { $0 != bridge }
+        case .halves: self.separate(all.map { _ in random.once(in: 2) }) { _ in true }
+        }
+    }
+
+    private mutating func separate(_ sides: [Bool], _ isOf: (Int) -> Bool) {
+        for from in sides.indices where isOf(from) {
+            for to in sides.indices where isOf(to) && sides[from] != sides[to] { self.block(from: from, to: to) }
         }
     }
 

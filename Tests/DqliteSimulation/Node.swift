@@ -163,7 +163,10 @@ final class Node {
     func pump() {
         while self.isAlive, !self.cluster.checks.hasViolation {
             let ready = self.raft.ready()
-            self.cluster.checks.observe(self.raft, before: self.known)
+            if self.raft.role == .leader, self.known != (self.raft.term, true) {
+                self.cluster.checks.elected(self.raft)
+                self.cluster.checkLeases(against: self)
+            }
             self.known = (self.raft.term, self.raft.role == .leader)
             self.handle(ready)
             self.pumpStorage()

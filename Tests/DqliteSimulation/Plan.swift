@@ -16,6 +16,7 @@ package struct Plan: Sendable {
         /// Messages of two nodes arrive in the order in which they were sent, as on a connection.
         package var isOrdered = false
         package var partitionInterval: VirtualTime? = .seconds(8)
+        package var divisions = Division.allCases + [.halves]
         /// Links that come and go.
         package var flapInterval: VirtualTime? = .seconds(20)
     }
@@ -35,6 +36,8 @@ package struct Plan: Sendable {
     package struct Crashes: Sendable {
         package var interval: VirtualTime? = .seconds(6)
         package var down: ClosedRange<VirtualTime> = .milliseconds(10)...(.seconds(3))
+        /// One in so many hits the leader, whatever it is; zero: none does.
+        package var leaders = 3
         /// One in so many hits several.
         package var massCrashes = 4
         /// One in so many is a process that ends, while the machine goes on.
