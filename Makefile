@@ -1,5 +1,5 @@
 # What people do with this repository. Each target installs what it needs, or says what to install.
-.PHONY: demo test generate check-schema benchmark crash-test format lint interop fuzz
+.PHONY: demo test generate check-schema benchmark crash-test torture format lint interop fuzz
 
 demo:
 	@scripts/install-dependencies sqlite
@@ -21,13 +21,19 @@ check-schema:
 	@scripts/check-schema --strict
 
 benchmark:
-	@scripts/install-dependencies sqlite protobuf
+	@scripts/install-dependencies sqlite protobuf c-dqlite
 	@scripts/benchmark
 
 # KILLS=200 by default.
 crash-test:
 	@scripts/install-dependencies sqlite protobuf
 	@scripts/crash-test --kills $(or $(KILLS),200)
+
+# MINUTES=2 by default; SEED, NODES and FAULTS (kill,stop,partition,…) say what else is wanted.
+torture:
+	@scripts/install-dependencies sqlite protobuf
+	@scripts/torture --minutes $(or $(MINUTES),2) $(if $(SEED),--seed $(SEED)) $(if $(NODES),--nodes $(NODES)) \
+	    $(if $(FAULTS),--faults $(FAULTS))
 
 # A program of ours on Debian's go-dqlite, unmodified, against our node.
 interop:

@@ -18,6 +18,7 @@ let package = Package(
         .library(name: "DqliteNode", targets: ["DqliteNode"]),
         .library(name: "DqliteProtocol", targets: ["DqliteProtocol"]),
         .library(name: "CDqliteProtocol", targets: ["CDqliteProtocol"]),
+        .library(name: "DqliteTesting", targets: ["DqliteTesting"]),
         .executable(name: "dqlite", targets: ["dqlite"]),
     ],
     dependencies: [
@@ -79,6 +80,17 @@ let package = Package(
             ],
             swiftSettings: settings),
 
+        // A cluster in the process of a test.
+        .target(
+            name: "DqliteTesting",
+            dependencies: [
+                "DqliteNode",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            swiftSettings: settings),
+
         // The client.
         .target(
             name: "DqliteClient",
@@ -87,13 +99,34 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             swiftSettings: settings),
         .executableTarget(
             name: "demo",
-            dependencies: ["DqliteClient", .product(name: "Logging", package: "swift-log")],
+            dependencies: [
+                "CSQLite", "DqliteClient", "DqliteNode",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ],
             path: "Examples/Demo", swiftSettings: settings),
 
+        .target(
+            name: "BenchmarkSupport", dependencies: [.product(name: "NIOCore", package: "swift-nio")],
+            path: "Benchmarks/BenchmarkSupport", swiftSettings: settings),
+        .executableTarget(
+            name: "cluster-benchmark",
+            dependencies: [
+                "BenchmarkSupport", "DqliteClient", "DqliteFraming", "DqliteProtocol", "NodeProcess", "TestSupport",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            path: "Benchmarks/ClusterBenchmark", exclude: ["CNode"], swiftSettings: settings),
         .target(name: "AllocationCounter", path: "Benchmarks/AllocationCounter"),
         .executableTarget(
             name: "codec-benchmark",
@@ -105,8 +138,8 @@ let package = Package(
         .executableTarget(
             name: "node-benchmark",
             dependencies: [
-                "CSQLite", "DqliteClient", "DqliteFraming", "DqliteProtocol", "NodeProcess", "TestSupport",
-                .product(name: "Logging", package: "swift-log"),
+                "BenchmarkSupport", "CSQLite", "DqliteClient", "DqliteFraming", "DqliteProtocol", "NodeProcess",
+                "TestSupport", .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ],
@@ -128,9 +161,24 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ],
             path: "Tests/CrashTest", swiftSettings: settings),
+        .target(
+            name: "TortureChecks", dependencies: ["TestSupport"], path: "Tests/TortureChecks", swiftSettings: settings),
+        .executableTarget(
+            name: "torture",
+            dependencies: [
+                "DqliteClient", "NodeProcess", "TestSupport", "TortureChecks",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ],
+            path: "Tests/Torture", swiftSettings: settings),
 
         // Tests.
+        .testTarget(name: "TortureTests", dependencies: ["TestSupport", "TortureChecks"], swiftSettings: settings),
         .testTarget(name: "ArchitectureTests", swiftSettings: settings),
+        .testTarget(name: "DemoTests", dependencies: ["demo"], swiftSettings: settings),
         .target(
             name: "CReplicaPagerPrograms", dependencies: ["CReplicaPager"],
             path: "Tests/CReplicaPagerTests/Programs", exclude: ["main.c"]),
@@ -190,7 +238,7 @@ let package = Package(
         .testTarget(
             name: "DqliteClientTests",
             dependencies: [
-                "DqliteClient", "DqliteFraming", "DqliteProtocol", "DqliteWire",
+                "DqliteClient", "DqliteFraming", "DqliteProtocol", "DqliteWire", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),
@@ -201,7 +249,7 @@ let package = Package(
             name: "DqliteNodeTests",
             dependencies: [
                 "CReplicaPager", "DqliteClient", "DqliteEngine", "DqliteFraming", "DqliteLog", "DqliteNode",
-                "DqliteProtocol", "DqliteRaft", "DqliteWire", "LogSimulation", "TestSupport",
+                "DqliteProtocol", "DqliteRaft", "DqliteTesting", "DqliteWire", "LogSimulation", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),

@@ -3,7 +3,10 @@
 //
 // Usage: interop HOST:PORT [restarted]
 //
-// With `restarted` it checks that what an earlier run wrote is still there.
+//	interop cluster DQLITE DIRECTORY
+//
+// With `restarted` it checks that what an earlier run wrote is still there. With `cluster` it starts nodes itself, from that
+// binary and with their data in that directory, and drives them as a cluster.
 package main
 
 import (
@@ -12,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -28,7 +32,8 @@ type check struct {
 
 // T collects what a check finds wrong.
 type T struct {
-	address  string
+	address  string   // that of the node
+	cluster  *cluster // nil for checks of one node
 	failures []string
 }
 
@@ -76,11 +81,9 @@ func (t *T) context() context.Context {
 
 var drivers = 0
 
-// open gives a pool on a database of the node.
+// open gives a pool on a database of the node, or of the cluster.
 func (t *T) open(name string) *sql.DB {
-	store := client.NewInmemNodeStore()
-	t.must(store.Set(context.Background(), []client.NodeInfo{{ID: 1, Address: t.address}}))
-	d, err := driver.New(store)
+	d, err := driver.New(t.store())
 	t.must(err)
 	drivers++
 	registered := fmt.Sprintf("dqlite-%d", drivers)
@@ -88,6 +91,17 @@ func (t *T) open(name string) *sql.DB {
 	db, err := sql.Open(registered, name)
 	t.must(err)
 	return db
+}
+
+// store names the node, or all nodes that run.
+func (t *T) store() client.NodeStore {
+	nodes := []client.NodeInfo{{ID: 1, Address: t.address}}
+	if t.cluster != nil {
+		nodes = t.cluster.infos()
+	}
+	store := client.NewInmemNodeStore()
+	t.must(store.Set(context.Background(), nodes))
+	return store
 }
 
 // exec runs SQL that must succeed.
@@ -138,18 +152,32 @@ func abbreviated(query string) string {
 }
 
 func main() {
-	if len(os.Args) < 2 || len(os.Args) > 3 || (len(os.Args) == 3 && os.Args[2] != "restarted") {
-		fmt.Fprintln(os.Stderr, "usage: interop HOST:PORT [restarted]")
+	switch {
+	case len(os.Args) == 2:
+		checks := concat(
+			requestChecks, valueChecks, statementChecks, transactionChecks, errorChecks, resultChecks, rawChecks)
+		os.Exit(run(checks, T{address: os.Args[1]}))
+	case len(os.Args) == 3 && os.Args[2] == "restarted":
+		os.Exit(run(restartChecks, T{address: os.Args[1]}))
+	case len(os.Args) == 4 && os.Args[1] == "cluster":
+		// The nodes end with the thread that started them, however this program ends.
+		runtime.LockOSThread()
+		c := &cluster{binary: os.Args[2], directory: os.Args[3]}
+		status := run(clusterChecks, T{cluster: c})
+		c.killAll()
+		os.Exit(status)
+	default:
+		fmt.Fprintln(os.Stderr, "usage: interop HOST:PORT [restarted]\n       interop cluster DQLITE DIRECTORY")
 		os.Exit(2)
 	}
-	checks := concat(requestChecks, valueChecks, statementChecks, transactionChecks, errorChecks, resultChecks, rawChecks)
-	if len(os.Args) == 3 {
-		checks = restartChecks
-	}
+}
+
+// run goes through the checks, and returns the status to exit with.
+func run(checks []check, context T) int {
 	passed, failed := 0, 0
 	for _, c := range checks {
 		began := time.Now()
-		t := &T{address: os.Args[1]}
+		t := context
 		func() {
 			defer func() {
 				if r := recover(); r != nil {
@@ -158,7 +186,7 @@ func main() {
 					}
 				}
 			}()
-			c.run(t)
+			c.run(&t)
 		}()
 		elapsed := time.Since(began).Round(time.Millisecond)
 		if len(t.failures) == 0 {
@@ -173,8 +201,9 @@ func main() {
 	}
 	fmt.Printf("%d passed, %d failed\n", passed, failed)
 	if failed > 0 {
-		os.Exit(1)
+		return 1
 	}
+	return 0
 }
 
 func concat(groups ...[]check) []check {

@@ -50,14 +50,21 @@ var requestChecks = []check{
 			equal(t, "failure domain", metadata.FailureDomain, uint64(0))
 		}
 	}},
-	{"Add, Assign, Remove and Transfer are answered", func(t *T) {
+	{"Add, Assign, Remove and Transfer of a node that is not there", func(t *T) {
 		c := t.client()
 		defer c.Close()
-		// This node does not replicate; what counts is that each is answered with a reason and the connection goes on.
+		absent := client.NodeInfo{ID: 2, Address: "127.0.0.1:1", Role: client.Spare}
+		t.must(c.Add(t.context(), absent))
+		nodes, err := c.Cluster(t.context())
+		t.must(err)
+		equal(t, "count", len(nodes), 2)
+		t.must(c.Assign(t.context(), 2, client.StandBy))
+		t.must(c.Remove(t.context(), 2))
+		// Each is answered with a reason, and the connection goes on.
 		for name, err := range map[string]error{
-			"add":      c.Add(t.context(), client.NodeInfo{ID: 2, Address: "127.0.0.1:1"}),
 			"assign":   c.Assign(t.context(), 2, client.StandBy),
 			"remove":   c.Remove(t.context(), 2),
+			"remove 1": c.Remove(t.context(), 1),
 			"transfer": c.Transfer(t.context(), 2),
 		} {
 			if err == nil {
@@ -66,7 +73,7 @@ var requestChecks = []check{
 				t.errorf("%s: %v", name, err)
 			}
 		}
-		_, err := c.Leader(t.context())
+		_, err = c.Leader(t.context())
 		t.must(err)
 	}},
 	{"Dump", func(t *T) {

@@ -1,3 +1,4 @@
+import BenchmarkSupport
 import DqliteClient
 import Foundation
 import Logging
@@ -20,7 +21,7 @@ struct ClientLoad {
     func run(
         _ work: Work, encoding: DqliteConnectionConfiguration.Encoding, onOneChannel: Bool = false, clients: Int,
         time: Duration
-    ) async throws -> WriteFigures {
+    ) async throws -> RoundFigures {
         let executor = EventLoopTaskExecutor(self.group.next())
         return try await withTaskExecutorPreference(executor) {
             var writers: [Writer] = []
@@ -130,17 +131,5 @@ private struct Writer: Sendable {
         let cause =
             (error as? DqliteTransactionError).map { $0.beginError ?? $0.commitError ?? $0.closureError } ?? error
         return (cause as? DqliteError)?.server != nil
-    }
-}
-
-/// Runs tasks on an event loop.
-final class EventLoopTaskExecutor: TaskExecutor {
-    private let loop: any EventLoop
-
-    init(_ loop: any EventLoop) { self.loop = loop }
-
-    func enqueue(_ job: consuming ExecutorJob) {
-        let job = UnownedJob(job)
-        self.loop.execute { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
     }
 }

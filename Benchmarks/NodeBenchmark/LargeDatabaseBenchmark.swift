@@ -1,3 +1,4 @@
+import BenchmarkSupport
 import DqliteClient
 import Foundation
 import Logging

@@ -1,3 +1,4 @@
+import BenchmarkSupport
 import DqliteClient
 import Foundation
 import NIOPosix
@@ -84,7 +85,7 @@ enum NodeBenchmark {
     }
 
     private static func inDirectory(_ body: (URL) async throws -> Void) async throws {
-        let directory = try Disk.makeDirectory()
+        let directory = try Disk.makeDirectory(for: "node-benchmark")
         defer { try? FileManager.default.removeItem(at: directory) }
         try await body(directory)
         say("")

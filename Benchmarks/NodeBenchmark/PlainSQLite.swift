@@ -1,3 +1,4 @@
+import BenchmarkSupport
 import CSQLite
 import Foundation
 import NIOCore
@@ -9,7 +10,7 @@ enum PlainSQLite {
     struct Failure: Error { var message: String }
 
     /// As many threads as asked for, each with one thing under way.
-    static func run(_ work: Work, in directory: URL, threads: Int, time: Duration) async throws -> WriteFigures {
+    static func run(_ work: Work, in directory: URL, threads: Int, time: Duration) async throws -> RoundFigures {
         let path = directory.appending(path: "plain-\(work).db").path(percentEncoded: false)
         let connections = try (0..<threads).map { try PlainConnection(path, number: $0 * 7919) }
         let round = Round(time)

@@ -1,3 +1,4 @@
+import BenchmarkSupport
 import DqliteClient
 import Foundation
 import NIOCore
@@ -60,7 +61,7 @@ enum WriteBenchmark {
                 "subject                     clients      per s     p50 us     p99 us  rate / plain  "
                     + "client us  node us")
             for clients in numbersOfClients {
-                var results = comparison.subjects.map { _ in [WriteFigures]() }
+                var results = comparison.subjects.map { _ in [RoundFigures]() }
                 for _ in 0..<rounds {
                     syncs += try probe.sample(for: time / 10)
                     for (index, subject) in comparison.subjects.enumerated() {
@@ -88,7 +89,7 @@ enum WriteBenchmark {
         try await group.shutdownGracefully()
     }
 
-    private static func show(_ comparison: Comparison, clients: Int, _ results: [[WriteFigures]]) {
+    private static func show(_ comparison: Comparison, clients: Int, _ results: [[RoundFigures]]) {
         let plain = median(results[0].map(\.rate))
         for ((name, _), results) in zip(comparison.subjects, results) {
             let rate = median(results.map(\.rate))

@@ -322,6 +322,591 @@ void   dqlite__timeout_now__free_unpacked
   assert(message->base.descriptor == &dqlite__timeout_now__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   dqlite__round_mark__init
+                     (Dqlite__RoundMark         *message)
+{
+  static const Dqlite__RoundMark init_value = DQLITE__ROUND_MARK__INIT;
+  *message = init_value;
+}
+size_t dqlite__round_mark__get_packed_size
+                     (const Dqlite__RoundMark *message)
+{
+  assert(message->base.descriptor == &dqlite__round_mark__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t dqlite__round_mark__pack
+                     (const Dqlite__RoundMark *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &dqlite__round_mark__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t dqlite__round_mark__pack_to_buffer
+                     (const Dqlite__RoundMark *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &dqlite__round_mark__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Dqlite__RoundMark *
+       dqlite__round_mark__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Dqlite__RoundMark *)
+     protobuf_c_message_unpack (&dqlite__round_mark__descriptor,
+                                allocator, len, data);
+}
+void   dqlite__round_mark__free_unpacked
+                     (Dqlite__RoundMark *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &dqlite__round_mark__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   dqlite__message_part__init
+                     (Dqlite__MessagePart         *message)
+{
+  static const Dqlite__MessagePart init_value = DQLITE__MESSAGE_PART__INIT;
+  *message = init_value;
+}
+size_t dqlite__message_part__get_packed_size
+                     (const Dqlite__MessagePart *message)
+{
+  assert(message->base.descriptor == &dqlite__message_part__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t dqlite__message_part__pack
+                     (const Dqlite__MessagePart *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &dqlite__message_part__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t dqlite__message_part__pack_to_buffer
+                     (const Dqlite__MessagePart *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &dqlite__message_part__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Dqlite__MessagePart *
+       dqlite__message_part__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Dqlite__MessagePart *)
+     protobuf_c_message_unpack (&dqlite__message_part__descriptor,
+                                allocator, len, data);
+}
+void   dqlite__message_part__free_unpacked
+                     (Dqlite__MessagePart *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &dqlite__message_part__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   dqlite__read_index_request__init
+                     (Dqlite__ReadIndexRequest         *message)
+{
+  static const Dqlite__ReadIndexRequest init_value = DQLITE__READ_INDEX_REQUEST__INIT;
+  *message = init_value;
+}
+size_t dqlite__read_index_request__get_packed_size
+                     (const Dqlite__ReadIndexRequest *message)
+{
+  assert(message->base.descriptor == &dqlite__read_index_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t dqlite__read_index_request__pack
+                     (const Dqlite__ReadIndexRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &dqlite__read_index_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t dqlite__read_index_request__pack_to_buffer
+                     (const Dqlite__ReadIndexRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &dqlite__read_index_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Dqlite__ReadIndexRequest *
+       dqlite__read_index_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Dqlite__ReadIndexRequest *)
+     protobuf_c_message_unpack (&dqlite__read_index_request__descriptor,
+                                allocator, len, data);
+}
+void   dqlite__read_index_request__free_unpacked
+                     (Dqlite__ReadIndexRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &dqlite__read_index_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   dqlite__read_index_result__init
+                     (Dqlite__ReadIndexResult         *message)
+{
+  static const Dqlite__ReadIndexResult init_value = DQLITE__READ_INDEX_RESULT__INIT;
+  *message = init_value;
+}
+size_t dqlite__read_index_result__get_packed_size
+                     (const Dqlite__ReadIndexResult *message)
+{
+  assert(message->base.descriptor == &dqlite__read_index_result__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t dqlite__read_index_result__pack
+                     (const Dqlite__ReadIndexResult *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &dqlite__read_index_result__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t dqlite__read_index_result__pack_to_buffer
+                     (const Dqlite__ReadIndexResult *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &dqlite__read_index_result__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Dqlite__ReadIndexResult *
+       dqlite__read_index_result__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Dqlite__ReadIndexResult *)
+     protobuf_c_message_unpack (&dqlite__read_index_result__descriptor,
+                                allocator, len, data);
+}
+void   dqlite__read_index_result__free_unpacked
+                     (Dqlite__ReadIndexResult *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &dqlite__read_index_result__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   dqlite__snapshot_begin__init
+                     (Dqlite__SnapshotBegin         *message)
+{
+  static const Dqlite__SnapshotBegin init_value = DQLITE__SNAPSHOT_BEGIN__INIT;
+  *message = init_value;
+}
+size_t dqlite__snapshot_begin__get_packed_size
+                     (const Dqlite__SnapshotBegin *message)
+{
+  assert(message->base.descriptor == &dqlite__snapshot_begin__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t dqlite__snapshot_begin__pack
+                     (const Dqlite__SnapshotBegin *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &dqlite__snapshot_begin__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t dqlite__snapshot_begin__pack_to_buffer
+                     (const Dqlite__SnapshotBegin *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &dqlite__snapshot_begin__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Dqlite__SnapshotBegin *
+       dqlite__snapshot_begin__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Dqlite__SnapshotBegin *)
+     protobuf_c_message_unpack (&dqlite__snapshot_begin__descriptor,
+                                allocator, len, data);
+}
+void   dqlite__snapshot_begin__free_unpacked
+                     (Dqlite__SnapshotBegin *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &dqlite__snapshot_begin__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   dqlite__snapshot_file__init
+                     (Dqlite__SnapshotFile         *message)
+{
+  static const Dqlite__SnapshotFile init_value = DQLITE__SNAPSHOT_FILE__INIT;
+  *message = init_value;
+}
+size_t dqlite__snapshot_file__get_packed_size
+                     (const Dqlite__SnapshotFile *message)
+{
+  assert(message->base.descriptor == &dqlite__snapshot_file__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t dqlite__snapshot_file__pack
+                     (const Dqlite__SnapshotFile *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &dqlite__snapshot_file__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t dqlite__snapshot_file__pack_to_buffer
+                     (const Dqlite__SnapshotFile *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &dqlite__snapshot_file__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Dqlite__SnapshotFile *
+       dqlite__snapshot_file__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Dqlite__SnapshotFile *)
+     protobuf_c_message_unpack (&dqlite__snapshot_file__descriptor,
+                                allocator, len, data);
+}
+void   dqlite__snapshot_file__free_unpacked
+                     (Dqlite__SnapshotFile *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &dqlite__snapshot_file__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   dqlite__snapshot_chunk__init
+                     (Dqlite__SnapshotChunk         *message)
+{
+  static const Dqlite__SnapshotChunk init_value = DQLITE__SNAPSHOT_CHUNK__INIT;
+  *message = init_value;
+}
+size_t dqlite__snapshot_chunk__get_packed_size
+                     (const Dqlite__SnapshotChunk *message)
+{
+  assert(message->base.descriptor == &dqlite__snapshot_chunk__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t dqlite__snapshot_chunk__pack
+                     (const Dqlite__SnapshotChunk *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &dqlite__snapshot_chunk__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t dqlite__snapshot_chunk__pack_to_buffer
+                     (const Dqlite__SnapshotChunk *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &dqlite__snapshot_chunk__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Dqlite__SnapshotChunk *
+       dqlite__snapshot_chunk__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Dqlite__SnapshotChunk *)
+     protobuf_c_message_unpack (&dqlite__snapshot_chunk__descriptor,
+                                allocator, len, data);
+}
+void   dqlite__snapshot_chunk__free_unpacked
+                     (Dqlite__SnapshotChunk *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &dqlite__snapshot_chunk__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   dqlite__snapshot_file_end__init
+                     (Dqlite__SnapshotFileEnd         *message)
+{
+  static const Dqlite__SnapshotFileEnd init_value = DQLITE__SNAPSHOT_FILE_END__INIT;
+  *message = init_value;
+}
+size_t dqlite__snapshot_file_end__get_packed_size
+                     (const Dqlite__SnapshotFileEnd *message)
+{
+  assert(message->base.descriptor == &dqlite__snapshot_file_end__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t dqlite__snapshot_file_end__pack
+                     (const Dqlite__SnapshotFileEnd *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &dqlite__snapshot_file_end__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t dqlite__snapshot_file_end__pack_to_buffer
+                     (const Dqlite__SnapshotFileEnd *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &dqlite__snapshot_file_end__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Dqlite__SnapshotFileEnd *
+       dqlite__snapshot_file_end__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Dqlite__SnapshotFileEnd *)
+     protobuf_c_message_unpack (&dqlite__snapshot_file_end__descriptor,
+                                allocator, len, data);
+}
+void   dqlite__snapshot_file_end__free_unpacked
+                     (Dqlite__SnapshotFileEnd *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &dqlite__snapshot_file_end__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   dqlite__snapshot_end__init
+                     (Dqlite__SnapshotEnd         *message)
+{
+  static const Dqlite__SnapshotEnd init_value = DQLITE__SNAPSHOT_END__INIT;
+  *message = init_value;
+}
+size_t dqlite__snapshot_end__get_packed_size
+                     (const Dqlite__SnapshotEnd *message)
+{
+  assert(message->base.descriptor == &dqlite__snapshot_end__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t dqlite__snapshot_end__pack
+                     (const Dqlite__SnapshotEnd *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &dqlite__snapshot_end__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t dqlite__snapshot_end__pack_to_buffer
+                     (const Dqlite__SnapshotEnd *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &dqlite__snapshot_end__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Dqlite__SnapshotEnd *
+       dqlite__snapshot_end__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Dqlite__SnapshotEnd *)
+     protobuf_c_message_unpack (&dqlite__snapshot_end__descriptor,
+                                allocator, len, data);
+}
+void   dqlite__snapshot_end__free_unpacked
+                     (Dqlite__SnapshotEnd *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &dqlite__snapshot_end__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   dqlite__snapshot_accepted__init
+                     (Dqlite__SnapshotAccepted         *message)
+{
+  static const Dqlite__SnapshotAccepted init_value = DQLITE__SNAPSHOT_ACCEPTED__INIT;
+  *message = init_value;
+}
+size_t dqlite__snapshot_accepted__get_packed_size
+                     (const Dqlite__SnapshotAccepted *message)
+{
+  assert(message->base.descriptor == &dqlite__snapshot_accepted__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t dqlite__snapshot_accepted__pack
+                     (const Dqlite__SnapshotAccepted *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &dqlite__snapshot_accepted__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t dqlite__snapshot_accepted__pack_to_buffer
+                     (const Dqlite__SnapshotAccepted *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &dqlite__snapshot_accepted__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Dqlite__SnapshotAccepted *
+       dqlite__snapshot_accepted__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Dqlite__SnapshotAccepted *)
+     protobuf_c_message_unpack (&dqlite__snapshot_accepted__descriptor,
+                                allocator, len, data);
+}
+void   dqlite__snapshot_accepted__free_unpacked
+                     (Dqlite__SnapshotAccepted *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &dqlite__snapshot_accepted__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   dqlite__snapshot_progress__init
+                     (Dqlite__SnapshotProgress         *message)
+{
+  static const Dqlite__SnapshotProgress init_value = DQLITE__SNAPSHOT_PROGRESS__INIT;
+  *message = init_value;
+}
+size_t dqlite__snapshot_progress__get_packed_size
+                     (const Dqlite__SnapshotProgress *message)
+{
+  assert(message->base.descriptor == &dqlite__snapshot_progress__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t dqlite__snapshot_progress__pack
+                     (const Dqlite__SnapshotProgress *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &dqlite__snapshot_progress__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t dqlite__snapshot_progress__pack_to_buffer
+                     (const Dqlite__SnapshotProgress *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &dqlite__snapshot_progress__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Dqlite__SnapshotProgress *
+       dqlite__snapshot_progress__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Dqlite__SnapshotProgress *)
+     protobuf_c_message_unpack (&dqlite__snapshot_progress__descriptor,
+                                allocator, len, data);
+}
+void   dqlite__snapshot_progress__free_unpacked
+                     (Dqlite__SnapshotProgress *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &dqlite__snapshot_progress__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   dqlite__snapshot_received__init
+                     (Dqlite__SnapshotReceived         *message)
+{
+  static const Dqlite__SnapshotReceived init_value = DQLITE__SNAPSHOT_RECEIVED__INIT;
+  *message = init_value;
+}
+size_t dqlite__snapshot_received__get_packed_size
+                     (const Dqlite__SnapshotReceived *message)
+{
+  assert(message->base.descriptor == &dqlite__snapshot_received__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t dqlite__snapshot_received__pack
+                     (const Dqlite__SnapshotReceived *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &dqlite__snapshot_received__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t dqlite__snapshot_received__pack_to_buffer
+                     (const Dqlite__SnapshotReceived *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &dqlite__snapshot_received__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Dqlite__SnapshotReceived *
+       dqlite__snapshot_received__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Dqlite__SnapshotReceived *)
+     protobuf_c_message_unpack (&dqlite__snapshot_received__descriptor,
+                                allocator, len, data);
+}
+void   dqlite__snapshot_received__free_unpacked
+                     (Dqlite__SnapshotReceived *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &dqlite__snapshot_received__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   dqlite__snapshot_failed__init
+                     (Dqlite__SnapshotFailed         *message)
+{
+  static const Dqlite__SnapshotFailed init_value = DQLITE__SNAPSHOT_FAILED__INIT;
+  *message = init_value;
+}
+size_t dqlite__snapshot_failed__get_packed_size
+                     (const Dqlite__SnapshotFailed *message)
+{
+  assert(message->base.descriptor == &dqlite__snapshot_failed__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t dqlite__snapshot_failed__pack
+                     (const Dqlite__SnapshotFailed *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &dqlite__snapshot_failed__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t dqlite__snapshot_failed__pack_to_buffer
+                     (const Dqlite__SnapshotFailed *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &dqlite__snapshot_failed__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Dqlite__SnapshotFailed *
+       dqlite__snapshot_failed__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Dqlite__SnapshotFailed *)
+     protobuf_c_message_unpack (&dqlite__snapshot_failed__descriptor,
+                                allocator, len, data);
+}
+void   dqlite__snapshot_failed__free_unpacked
+                     (Dqlite__SnapshotFailed *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &dqlite__snapshot_failed__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   dqlite__raft_server__init
                      (Dqlite__RaftServer         *message)
 {
@@ -962,6 +1547,617 @@ const ProtobufCMessageDescriptor dqlite__timeout_now__descriptor =
   dqlite__timeout_now__field_indices_by_name,
   1,  dqlite__timeout_now__number_ranges,
   (ProtobufCMessageInit) dqlite__timeout_now__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor dqlite__round_mark__field_descriptors[1] =
+{
+  {
+    "round",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__RoundMark, round),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned dqlite__round_mark__field_indices_by_name[] = {
+  0,   /* field[0] = round */
+};
+static const ProtobufCIntRange dqlite__round_mark__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor dqlite__round_mark__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "dqlite.RoundMark",
+  "RoundMark",
+  "Dqlite__RoundMark",
+  "dqlite",
+  sizeof(Dqlite__RoundMark),
+  1,
+  dqlite__round_mark__field_descriptors,
+  dqlite__round_mark__field_indices_by_name,
+  1,  dqlite__round_mark__number_ranges,
+  (ProtobufCMessageInit) dqlite__round_mark__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor dqlite__message_part__field_descriptors[2] =
+{
+  {
+    "message_size",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__MessagePart, message_size),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "data",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__MessagePart, data),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned dqlite__message_part__field_indices_by_name[] = {
+  1,   /* field[1] = data */
+  0,   /* field[0] = message_size */
+};
+static const ProtobufCIntRange dqlite__message_part__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor dqlite__message_part__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "dqlite.MessagePart",
+  "MessagePart",
+  "Dqlite__MessagePart",
+  "dqlite",
+  sizeof(Dqlite__MessagePart),
+  2,
+  dqlite__message_part__field_descriptors,
+  dqlite__message_part__field_indices_by_name,
+  1,  dqlite__message_part__number_ranges,
+  (ProtobufCMessageInit) dqlite__message_part__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor dqlite__read_index_request__field_descriptors[1] =
+{
+  {
+    "context",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__ReadIndexRequest, context),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned dqlite__read_index_request__field_indices_by_name[] = {
+  0,   /* field[0] = context */
+};
+static const ProtobufCIntRange dqlite__read_index_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor dqlite__read_index_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "dqlite.ReadIndexRequest",
+  "ReadIndexRequest",
+  "Dqlite__ReadIndexRequest",
+  "dqlite",
+  sizeof(Dqlite__ReadIndexRequest),
+  1,
+  dqlite__read_index_request__field_descriptors,
+  dqlite__read_index_request__field_indices_by_name,
+  1,  dqlite__read_index_request__number_ranges,
+  (ProtobufCMessageInit) dqlite__read_index_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor dqlite__read_index_result__field_descriptors[2] =
+{
+  {
+    "context",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__ReadIndexResult, context),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "index",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__ReadIndexResult, index),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned dqlite__read_index_result__field_indices_by_name[] = {
+  0,   /* field[0] = context */
+  1,   /* field[1] = index */
+};
+static const ProtobufCIntRange dqlite__read_index_result__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor dqlite__read_index_result__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "dqlite.ReadIndexResult",
+  "ReadIndexResult",
+  "Dqlite__ReadIndexResult",
+  "dqlite",
+  sizeof(Dqlite__ReadIndexResult),
+  2,
+  dqlite__read_index_result__field_descriptors,
+  dqlite__read_index_result__field_indices_by_name,
+  1,  dqlite__read_index_result__number_ranges,
+  (ProtobufCMessageInit) dqlite__read_index_result__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor dqlite__snapshot_begin__field_descriptors[6] =
+{
+  {
+    "term",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__SnapshotBegin, term),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "last_index",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__SnapshotBegin, last_index),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "last_term",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__SnapshotBegin, last_term),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "size",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__SnapshotBegin, size),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "configuration_index",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__SnapshotBegin, configuration_index),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "configuration",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__SnapshotBegin, configuration),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned dqlite__snapshot_begin__field_indices_by_name[] = {
+  5,   /* field[5] = configuration */
+  4,   /* field[4] = configuration_index */
+  1,   /* field[1] = last_index */
+  2,   /* field[2] = last_term */
+  3,   /* field[3] = size */
+  0,   /* field[0] = term */
+};
+static const ProtobufCIntRange dqlite__snapshot_begin__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 6 }
+};
+const ProtobufCMessageDescriptor dqlite__snapshot_begin__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "dqlite.SnapshotBegin",
+  "SnapshotBegin",
+  "Dqlite__SnapshotBegin",
+  "dqlite",
+  sizeof(Dqlite__SnapshotBegin),
+  6,
+  dqlite__snapshot_begin__field_descriptors,
+  dqlite__snapshot_begin__field_indices_by_name,
+  1,  dqlite__snapshot_begin__number_ranges,
+  (ProtobufCMessageInit) dqlite__snapshot_begin__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor dqlite__snapshot_file__field_descriptors[2] =
+{
+  {
+    "size",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__SnapshotFile, size),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "name",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__SnapshotFile, name),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned dqlite__snapshot_file__field_indices_by_name[] = {
+  1,   /* field[1] = name */
+  0,   /* field[0] = size */
+};
+static const ProtobufCIntRange dqlite__snapshot_file__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor dqlite__snapshot_file__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "dqlite.SnapshotFile",
+  "SnapshotFile",
+  "Dqlite__SnapshotFile",
+  "dqlite",
+  sizeof(Dqlite__SnapshotFile),
+  2,
+  dqlite__snapshot_file__field_descriptors,
+  dqlite__snapshot_file__field_indices_by_name,
+  1,  dqlite__snapshot_file__number_ranges,
+  (ProtobufCMessageInit) dqlite__snapshot_file__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor dqlite__snapshot_chunk__field_descriptors[2] =
+{
+  {
+    "offset",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__SnapshotChunk, offset),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "data",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__SnapshotChunk, data),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned dqlite__snapshot_chunk__field_indices_by_name[] = {
+  1,   /* field[1] = data */
+  0,   /* field[0] = offset */
+};
+static const ProtobufCIntRange dqlite__snapshot_chunk__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor dqlite__snapshot_chunk__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "dqlite.SnapshotChunk",
+  "SnapshotChunk",
+  "Dqlite__SnapshotChunk",
+  "dqlite",
+  sizeof(Dqlite__SnapshotChunk),
+  2,
+  dqlite__snapshot_chunk__field_descriptors,
+  dqlite__snapshot_chunk__field_indices_by_name,
+  1,  dqlite__snapshot_chunk__number_ranges,
+  (ProtobufCMessageInit) dqlite__snapshot_chunk__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor dqlite__snapshot_file_end__field_descriptors[1] =
+{
+  {
+    "intent",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__SnapshotFileEnd, intent),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned dqlite__snapshot_file_end__field_indices_by_name[] = {
+  0,   /* field[0] = intent */
+};
+static const ProtobufCIntRange dqlite__snapshot_file_end__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor dqlite__snapshot_file_end__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "dqlite.SnapshotFileEnd",
+  "SnapshotFileEnd",
+  "Dqlite__SnapshotFileEnd",
+  "dqlite",
+  sizeof(Dqlite__SnapshotFileEnd),
+  1,
+  dqlite__snapshot_file_end__field_descriptors,
+  dqlite__snapshot_file_end__field_indices_by_name,
+  1,  dqlite__snapshot_file_end__number_ranges,
+  (ProtobufCMessageInit) dqlite__snapshot_file_end__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor dqlite__snapshot_end__field_descriptors[1] =
+{
+  {
+    "newest_intent",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__SnapshotEnd, newest_intent),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned dqlite__snapshot_end__field_indices_by_name[] = {
+  0,   /* field[0] = newest_intent */
+};
+static const ProtobufCIntRange dqlite__snapshot_end__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor dqlite__snapshot_end__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "dqlite.SnapshotEnd",
+  "SnapshotEnd",
+  "Dqlite__SnapshotEnd",
+  "dqlite",
+  sizeof(Dqlite__SnapshotEnd),
+  1,
+  dqlite__snapshot_end__field_descriptors,
+  dqlite__snapshot_end__field_indices_by_name,
+  1,  dqlite__snapshot_end__number_ranges,
+  (ProtobufCMessageInit) dqlite__snapshot_end__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor dqlite__snapshot_accepted__field_descriptors[1] =
+{
+  {
+    "chunk_size",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__SnapshotAccepted, chunk_size),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned dqlite__snapshot_accepted__field_indices_by_name[] = {
+  0,   /* field[0] = chunk_size */
+};
+static const ProtobufCIntRange dqlite__snapshot_accepted__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor dqlite__snapshot_accepted__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "dqlite.SnapshotAccepted",
+  "SnapshotAccepted",
+  "Dqlite__SnapshotAccepted",
+  "dqlite",
+  sizeof(Dqlite__SnapshotAccepted),
+  1,
+  dqlite__snapshot_accepted__field_descriptors,
+  dqlite__snapshot_accepted__field_indices_by_name,
+  1,  dqlite__snapshot_accepted__number_ranges,
+  (ProtobufCMessageInit) dqlite__snapshot_accepted__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor dqlite__snapshot_progress__field_descriptors[1] =
+{
+  {
+    "size",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__SnapshotProgress, size),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned dqlite__snapshot_progress__field_indices_by_name[] = {
+  0,   /* field[0] = size */
+};
+static const ProtobufCIntRange dqlite__snapshot_progress__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor dqlite__snapshot_progress__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "dqlite.SnapshotProgress",
+  "SnapshotProgress",
+  "Dqlite__SnapshotProgress",
+  "dqlite",
+  sizeof(Dqlite__SnapshotProgress),
+  1,
+  dqlite__snapshot_progress__field_descriptors,
+  dqlite__snapshot_progress__field_indices_by_name,
+  1,  dqlite__snapshot_progress__number_ranges,
+  (ProtobufCMessageInit) dqlite__snapshot_progress__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor dqlite__snapshot_received__field_descriptors[1] =
+{
+  {
+    "last_index",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__SnapshotReceived, last_index),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned dqlite__snapshot_received__field_indices_by_name[] = {
+  0,   /* field[0] = last_index */
+};
+static const ProtobufCIntRange dqlite__snapshot_received__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor dqlite__snapshot_received__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "dqlite.SnapshotReceived",
+  "SnapshotReceived",
+  "Dqlite__SnapshotReceived",
+  "dqlite",
+  sizeof(Dqlite__SnapshotReceived),
+  1,
+  dqlite__snapshot_received__field_descriptors,
+  dqlite__snapshot_received__field_indices_by_name,
+  1,  dqlite__snapshot_received__number_ranges,
+  (ProtobufCMessageInit) dqlite__snapshot_received__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor dqlite__snapshot_failed__field_descriptors[1] =
+{
+  {
+    "message",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__SnapshotFailed, message),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned dqlite__snapshot_failed__field_indices_by_name[] = {
+  0,   /* field[0] = message */
+};
+static const ProtobufCIntRange dqlite__snapshot_failed__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor dqlite__snapshot_failed__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "dqlite.SnapshotFailed",
+  "SnapshotFailed",
+  "Dqlite__SnapshotFailed",
+  "dqlite",
+  sizeof(Dqlite__SnapshotFailed),
+  1,
+  dqlite__snapshot_failed__field_descriptors,
+  dqlite__snapshot_failed__field_indices_by_name,
+  1,  dqlite__snapshot_failed__number_ranges,
+  (ProtobufCMessageInit) dqlite__snapshot_failed__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor dqlite__raft_server__field_descriptors[3] =

@@ -187,6 +187,51 @@ void   dqlite__checkpoint_record__free_unpacked
   assert(message->base.descriptor == &dqlite__checkpoint_record__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   dqlite__configuration_record__init
+                     (Dqlite__ConfigurationRecord         *message)
+{
+  static const Dqlite__ConfigurationRecord init_value = DQLITE__CONFIGURATION_RECORD__INIT;
+  *message = init_value;
+}
+size_t dqlite__configuration_record__get_packed_size
+                     (const Dqlite__ConfigurationRecord *message)
+{
+  assert(message->base.descriptor == &dqlite__configuration_record__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t dqlite__configuration_record__pack
+                     (const Dqlite__ConfigurationRecord *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &dqlite__configuration_record__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t dqlite__configuration_record__pack_to_buffer
+                     (const Dqlite__ConfigurationRecord *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &dqlite__configuration_record__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Dqlite__ConfigurationRecord *
+       dqlite__configuration_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Dqlite__ConfigurationRecord *)
+     protobuf_c_message_unpack (&dqlite__configuration_record__descriptor,
+                                allocator, len, data);
+}
+void   dqlite__configuration_record__free_unpacked
+                     (Dqlite__ConfigurationRecord *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &dqlite__configuration_record__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   dqlite__cut_record__init
                      (Dqlite__CutRecord         *message)
 {
@@ -320,6 +365,96 @@ void   dqlite__node_identity__free_unpacked
   if(!message)
     return;
   assert(message->base.descriptor == &dqlite__node_identity__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   dqlite__installation_record__init
+                     (Dqlite__InstallationRecord         *message)
+{
+  static const Dqlite__InstallationRecord init_value = DQLITE__INSTALLATION_RECORD__INIT;
+  *message = init_value;
+}
+size_t dqlite__installation_record__get_packed_size
+                     (const Dqlite__InstallationRecord *message)
+{
+  assert(message->base.descriptor == &dqlite__installation_record__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t dqlite__installation_record__pack
+                     (const Dqlite__InstallationRecord *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &dqlite__installation_record__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t dqlite__installation_record__pack_to_buffer
+                     (const Dqlite__InstallationRecord *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &dqlite__installation_record__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Dqlite__InstallationRecord *
+       dqlite__installation_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Dqlite__InstallationRecord *)
+     protobuf_c_message_unpack (&dqlite__installation_record__descriptor,
+                                allocator, len, data);
+}
+void   dqlite__installation_record__free_unpacked
+                     (Dqlite__InstallationRecord *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &dqlite__installation_record__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   dqlite__received_database__init
+                     (Dqlite__ReceivedDatabase         *message)
+{
+  static const Dqlite__ReceivedDatabase init_value = DQLITE__RECEIVED_DATABASE__INIT;
+  *message = init_value;
+}
+size_t dqlite__received_database__get_packed_size
+                     (const Dqlite__ReceivedDatabase *message)
+{
+  assert(message->base.descriptor == &dqlite__received_database__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t dqlite__received_database__pack
+                     (const Dqlite__ReceivedDatabase *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &dqlite__received_database__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t dqlite__received_database__pack_to_buffer
+                     (const Dqlite__ReceivedDatabase *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &dqlite__received_database__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Dqlite__ReceivedDatabase *
+       dqlite__received_database__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Dqlite__ReceivedDatabase *)
+     protobuf_c_message_unpack (&dqlite__received_database__descriptor,
+                                allocator, len, data);
+}
+void   dqlite__received_database__free_unpacked
+                     (Dqlite__ReceivedDatabase *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &dqlite__received_database__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
 static const ProtobufCFieldDescriptor dqlite__segment_header__field_descriptors[9] =
@@ -682,6 +817,57 @@ const ProtobufCMessageDescriptor dqlite__checkpoint_record__descriptor =
   (ProtobufCMessageInit) dqlite__checkpoint_record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
+static const ProtobufCFieldDescriptor dqlite__configuration_record__field_descriptors[2] =
+{
+  {
+    "index",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__ConfigurationRecord, index),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "configuration",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__ConfigurationRecord, configuration),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned dqlite__configuration_record__field_indices_by_name[] = {
+  1,   /* field[1] = configuration */
+  0,   /* field[0] = index */
+};
+static const ProtobufCIntRange dqlite__configuration_record__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor dqlite__configuration_record__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "dqlite.ConfigurationRecord",
+  "ConfigurationRecord",
+  "Dqlite__ConfigurationRecord",
+  "dqlite",
+  sizeof(Dqlite__ConfigurationRecord),
+  2,
+  dqlite__configuration_record__field_descriptors,
+  dqlite__configuration_record__field_indices_by_name,
+  1,  dqlite__configuration_record__number_ranges,
+  (ProtobufCMessageInit) dqlite__configuration_record__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
 static const ProtobufCFieldDescriptor dqlite__cut_record__field_descriptors[2] =
 {
   {
@@ -926,20 +1112,215 @@ const ProtobufCMessageDescriptor dqlite__node_identity__descriptor =
   (ProtobufCMessageInit) dqlite__node_identity__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue dqlite__record_type__enum_values_by_number[5] =
+static const ProtobufCFieldDescriptor dqlite__installation_record__field_descriptors[9] =
+{
+  {
+    "magic",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FIXED64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__InstallationRecord, magic),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "format",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__InstallationRecord, format),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "checksum",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__InstallationRecord, checksum),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "last_index",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__InstallationRecord, last_index),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "last_term",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__InstallationRecord, last_term),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "newest_intent",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__InstallationRecord, newest_intent),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "configuration_index",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__InstallationRecord, configuration_index),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "configuration",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__InstallationRecord, configuration),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "databases",
+    9,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Dqlite__InstallationRecord, n_databases),
+    offsetof(Dqlite__InstallationRecord, databases),
+    &dqlite__received_database__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned dqlite__installation_record__field_indices_by_name[] = {
+  2,   /* field[2] = checksum */
+  7,   /* field[7] = configuration */
+  6,   /* field[6] = configuration_index */
+  8,   /* field[8] = databases */
+  1,   /* field[1] = format */
+  3,   /* field[3] = last_index */
+  4,   /* field[4] = last_term */
+  0,   /* field[0] = magic */
+  5,   /* field[5] = newest_intent */
+};
+static const ProtobufCIntRange dqlite__installation_record__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 9 }
+};
+const ProtobufCMessageDescriptor dqlite__installation_record__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "dqlite.InstallationRecord",
+  "InstallationRecord",
+  "Dqlite__InstallationRecord",
+  "dqlite",
+  sizeof(Dqlite__InstallationRecord),
+  9,
+  dqlite__installation_record__field_descriptors,
+  dqlite__installation_record__field_indices_by_name,
+  1,  dqlite__installation_record__number_ranges,
+  (ProtobufCMessageInit) dqlite__installation_record__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor dqlite__received_database__field_descriptors[2] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__ReceivedDatabase, name),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "intent",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Dqlite__ReceivedDatabase, intent),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned dqlite__received_database__field_indices_by_name[] = {
+  1,   /* field[1] = intent */
+  0,   /* field[0] = name */
+};
+static const ProtobufCIntRange dqlite__received_database__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor dqlite__received_database__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "dqlite.ReceivedDatabase",
+  "ReceivedDatabase",
+  "Dqlite__ReceivedDatabase",
+  "dqlite",
+  sizeof(Dqlite__ReceivedDatabase),
+  2,
+  dqlite__received_database__field_descriptors,
+  dqlite__received_database__field_indices_by_name,
+  1,  dqlite__received_database__number_ranges,
+  (ProtobufCMessageInit) dqlite__received_database__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCEnumValue dqlite__record_type__enum_values_by_number[6] =
 {
   { "RECORD_TYPE_NONE", "DQLITE__RECORD_TYPE__RECORD_TYPE_NONE", 0 },
   { "RECORD_TYPE_ENTRIES", "DQLITE__RECORD_TYPE__RECORD_TYPE_ENTRIES", 1 },
   { "RECORD_TYPE_CHECKPOINT", "DQLITE__RECORD_TYPE__RECORD_TYPE_CHECKPOINT", 2 },
   { "RECORD_TYPE_CUT", "DQLITE__RECORD_TYPE__RECORD_TYPE_CUT", 3 },
   { "RECORD_TYPE_MARK", "DQLITE__RECORD_TYPE__RECORD_TYPE_MARK", 4 },
+  { "RECORD_TYPE_CONFIGURATION", "DQLITE__RECORD_TYPE__RECORD_TYPE_CONFIGURATION", 5 },
 };
 static const ProtobufCIntRange dqlite__record_type__value_ranges[] = {
-{0, 0},{0, 5}
+{0, 0},{0, 6}
 };
-static const ProtobufCEnumValueIndex dqlite__record_type__enum_values_by_name[5] =
+static const ProtobufCEnumValueIndex dqlite__record_type__enum_values_by_name[6] =
 {
   { "RECORD_TYPE_CHECKPOINT", 2 },
+  { "RECORD_TYPE_CONFIGURATION", 5 },
   { "RECORD_TYPE_CUT", 3 },
   { "RECORD_TYPE_ENTRIES", 1 },
   { "RECORD_TYPE_MARK", 4 },
@@ -952,9 +1333,9 @@ const ProtobufCEnumDescriptor dqlite__record_type__descriptor =
   "RecordType",
   "Dqlite__RecordType",
   "dqlite",
-  5,
+  6,
   dqlite__record_type__enum_values_by_number,
-  5,
+  6,
   dqlite__record_type__enum_values_by_name,
   1,
   dqlite__record_type__value_ranges,

@@ -72,6 +72,16 @@ extension DqliteConnection {
         }
     }
 
+    /// Asks the leader to let another node lead. What it has begun is committed before, or fails.
+    ///
+    /// - Parameter id: The voter that is to lead; nil: any that is up to date.
+    public func transferLeadership(
+        to id: UInt64? = nil, options: DqliteCallOptions = .defaults, file: String = #fileID, line: Int = #line
+    ) async throws(DqliteError) {
+        _ = try await self.ask(
+            TransferRequest(serverID: id ?? 0), as: Request.Body.transfer, for: EmptyResponse.self, options, file, line)
+    }
+
     /// What this node says about itself.
     public func describe(
         options: DqliteCallOptions = .defaults, file: String = #fileID, line: Int = #line

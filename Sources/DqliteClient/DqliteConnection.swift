@@ -75,13 +75,14 @@ public final class DqliteConnection: DqliteQueryable {
         }
     }
 
-    /// Begins a session on a channel by opening a database. Closes the channel if that fails and nobody else uses it.
+    /// Begins a session on a channel by opening a database; session 0 if it is to be stateless. Closes the channel if that fails and nobody else uses it.
     static func open(
         on link: ConnectionLink, address: DqliteServerAddress, database: String,
         configuration: DqliteConnectionConfiguration, eventLoopGroup: any EventLoopGroup, logger: Logger,
-        deadline: NIODeadline
+        deadline: NIODeadline, isStateless: Bool = false
     ) async throws(DqliteError) -> DqliteConnection {
-        let sessionID = link.makeSession()
+        let number = link.makeSession()
+        let sessionID = isStateless ? 0 : number
         let requester = Requester(link: link, configuration: configuration, sessionID: sessionID)
         do throws(DqliteError) {
             let response = try await requester.call(
@@ -166,6 +167,16 @@ public final class DqliteConnection: DqliteQueryable {
         }
     }
 
+    /// Closes the connection and does not wait for it.
+    func drop() {
+        guard !self.isClosed.exchange(true, ordering: .acquiringAndReleasing) else { return }
+        if self.link.endSession() {
+            self.link.close(DqliteError(.connectionClosed, message: "the connection was closed"))
+        } else if self.sessionID != 0 {
+            self.requester.post(CloseSessionRequest(), as: Request.Body.closeSession, for: EmptyResponse.self)
+        }
+    }
+
     // MARK: Statements
 
     public func query(
@@ -181,7 +192,8 @@ public final class DqliteConnection: DqliteQueryable {
     }
 
     func query(
-        _ query: DqliteQuery, options: DqliteCallOptions, in transaction: TransactionState?, file: String, line: Int
+        _ query: DqliteQuery, options: DqliteCallOptions, in transaction: TransactionState?,
+        lease: LeaderConnection.Lease? = nil, deadline: NIODeadline? = nil, file: String, line: Int
     ) async throws(DqliteError) -> DqliteRowSequence {
         do throws(DqliteError) {
             try self.checkOpen()
@@ -191,7 +203,9 @@ public final class DqliteConnection: DqliteQueryable {
                     databaseID: UInt64(self.databaseID), sql: query.sql, parameters: parameters)
                 return try await self.requester(inTransaction: transaction != nil).rows(
                     message, as: Request.Body.querySQL, revision: parameters.revision, options: options,
-                    origin: RowOrigin(sql: query.sql, transaction: transaction, file: file, line: line))
+                    deadline: deadline,
+                    origin: RowOrigin(
+                        sql: query.sql, transaction: transaction, lease: lease, file: file, line: line))
             }
         } catch {
             throw error.at(file: file, line: line, sql: query.sql)

@@ -9,6 +9,7 @@ public struct DqliteError: Error, Sendable, CustomStringConvertible, CustomDebug
             case cancelled, deadlineExceeded, connectFailed, connectionClosed, notLeader, leadershipLost, sqlite
             case protocolViolation, decoding, invalidQuery, invalidConfiguration, tooManyRequests, rowTooLarge
             case transactionEnded, transactionInProgress, resultNotRead
+            case noLeader, clientIsShutDown
         }
 
         let base: Base
@@ -45,6 +46,10 @@ public struct DqliteError: Error, Sendable, CustomStringConvertible, CustomDebug
         public static var transactionInProgress: Code { Code(base: .transactionInProgress) }
         /// The task reads a larger result on the same connection, behind which the request would wait for ever.
         public static var resultNotRead: Code { Code(base: .resultNotRead) }
+        /// A client found no node that leads the cluster before the time was over.
+        public static var noLeader: Code { Code(base: .noLeader) }
+        /// The client does not run any more.
+        public static var clientIsShutDown: Code { Code(base: .clientIsShutDown) }
         /// A row is larger than the configuration allows.
         public static var rowTooLarge: Code { Code(base: .rowTooLarge) }
     }

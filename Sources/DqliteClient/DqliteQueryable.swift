@@ -1,4 +1,4 @@
-/// What runs statements: a connection, or a transaction on one.
+/// What runs statements: a client, a connection, or a transaction on one.
 public protocol DqliteQueryable: Sendable {
     /// Runs a statement and returns its rows as they arrive.
     ///

@@ -24,6 +24,7 @@ final class AlarmClock: @unchecked Sendable {
     private var heap: [Entry] = []
     private var errands: [@Sendable () -> Void] = []
     private var isStopping = false
+    private var hasEnded = false
 
     /// Starts the thread.
     ///
@@ -51,17 +52,20 @@ final class AlarmClock: @unchecked Sendable {
         }
     }
 
-    /// Does something short on the clock's thread, when no other can be had.
+    /// Does something short on the clock's thread, when no other can be had. Also when that has ended: who asks waits for it.
     func perform(_ errand: @escaping @Sendable () -> Void) {
-        self.condition.withLock {
+        let isTaken = self.condition.withLock {
+            guard !self.hasEnded else { return false }
             self.errands.append(errand)
             self.condition.signal()
+            return true
         }
+        if !isTaken, !startThread(errand) { errand() }
     }
 
     private func work() {
         self.condition.lock()
-        while !self.isStopping {
+        while true {
             if !self.errands.isEmpty {
                 let errands = self.errands
                 self.errands = []
@@ -70,6 +74,7 @@ final class AlarmClock: @unchecked Sendable {
                 self.condition.lock()
                 continue
             }
+            if self.isStopping { break }
             guard let first = self.heap.first else {
                 self.condition.wait()
                 continue
@@ -85,6 +90,7 @@ final class AlarmClock: @unchecked Sendable {
             self.condition.lock()
         }
         self.heap = []
+        self.hasEnded = true
         self.condition.unlock()
     }
 

@@ -9,11 +9,11 @@
 /// A lock that one can wait under. (`Mutex` of `Synchronization` has no condition.)
 ///
 /// @unchecked: the pointers never change, and what they point to is made for use by several threads.
-final class Condition: @unchecked Sendable {
+package final class Condition: @unchecked Sendable {
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private let condition: UnsafeMutablePointer<pthread_cond_t>
 
-    init() {
+    package init() {
         self.mutex = .allocate(capacity: 1)
         self.mutex.initialize(to: pthread_mutex_t())
         self.condition = .allocate(capacity: 1)
@@ -38,29 +38,29 @@ final class Condition: @unchecked Sendable {
         self.mutex.deallocate()
     }
 
-    func lock() { pthread_mutex_lock(self.mutex) }
+    package func lock() { pthread_mutex_lock(self.mutex) }
 
-    func unlock() { pthread_mutex_unlock(self.mutex) }
+    package func unlock() { pthread_mutex_unlock(self.mutex) }
 
-    func withLock<Result>(_ body: () -> Result) -> Result {
+    package func withLock<Result>(_ body: () -> Result) -> Result {
         self.lock()
         defer { self.unlock() }
         return body()
     }
 
     /// Wakes one that waits.
-    func signal() { pthread_cond_signal(self.condition) }
+    package func signal() { pthread_cond_signal(self.condition) }
 
     /// Wakes all that wait.
-    func broadcast() { pthread_cond_broadcast(self.condition) }
+    package func broadcast() { pthread_cond_broadcast(self.condition) }
 
     /// Waits to be woken; may return without reason. Called, and returns, under the lock.
-    func wait() { pthread_cond_wait(self.condition, self.mutex) }
+    package func wait() { pthread_cond_wait(self.condition, self.mutex) }
 
     /// Waits to be woken for at most `duration`; may return without reason. Called, and returns, under the lock.
     ///
     /// - Returns: Whether it was woken in time.
-    func wait(atMost duration: Duration) -> Bool {
+    package func wait(atMost duration: Duration) -> Bool {
         guard duration > .zero else { return false }
         let (seconds, attoseconds) = duration.components
         let nanoseconds = Int(attoseconds / 1_000_000_000)
@@ -84,7 +84,7 @@ final class Condition: @unchecked Sendable {
 /// Starts a thread that nobody joins.
 ///
 /// - Returns: Whether the system had one to give.
-func startThread(_ body: @escaping @Sendable () -> Void) -> Bool {
+package func startThread(_ body: @escaping @Sendable () -> Void) -> Bool {
     final class Body {
         let call: @Sendable () -> Void
         init(_ call: @escaping @Sendable () -> Void) { self.call = call }

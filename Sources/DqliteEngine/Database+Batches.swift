@@ -15,7 +15,7 @@ extension Database {
         let (generation, hasOverlay, wantsRebuild, isBusy, holdsWriters) = self.state.withLock {
             (
                 $0.generation, $0.hasOverlay, $0.checkpoint.wantsRebuild, $0.inFlight > 0 || $0.held != nil,
-                $0.checkpoint.holdsWriters
+                $0.checkpoint.holdsWriters || $0.isPaused
             )
         }
         if hasOverlay, !self.pager.hasOverlay {

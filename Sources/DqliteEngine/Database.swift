@@ -32,6 +32,8 @@ final class Database: AlarmTarget {
         /// The term that this node leads in; nil: it does not.
         var term: Term?
         var hasOverlay = false
+        /// Whether no transaction is admitted for now: leadership is being handed over.
+        var isPaused = false
         /// Grows when an overlay begins, and when it is thrown away.
         var generation: UInt64 = 0
         var inFlight = 0
@@ -190,7 +192,30 @@ final class Database: AlarmTarget {
     var lastLoss: OverlayLoss { self.loss.withLock { $0 } }
 
     /// This node leads in `term`, and has applied the term's own first entry.
-    func lead(in term: Term) { self.state.withLock { $0.term = term } }
+    func lead(in term: Term) {
+        self.state.withLock { state in
+            state.term = term
+            state.isPaused = false
+        }
+    }
+
+    /// Admits no transaction any more, and ends those that are open.
+    func pause() {
+        let sessions = self.state.withLock { state in
+            state.isPaused = true
+            return Array(state.overlaySessions.values)
+        }
+        for session in sessions { session.giveUp(because: .overlayLost(.leadershipLost), isAnyway: false) }
+        self.lane.wake()
+    }
+
+    /// Whether all that was admitted is committed and applied.
+    var isAtRest: Bool { !self.isUnsettled && self.lane.isAtRest }
+
+    func resumeWrites() {
+        self.state.withLock { $0.isPaused = false }
+        self.lane.wake()
+    }
 
     /// Sees to it that there is an overlay.
     ///
@@ -238,6 +263,7 @@ final class Database: AlarmTarget {
         let lost = self.overlayLock.withLock { _ -> (dropped: [Gates.Waiter], sessions: [EngineSession])? in
             let isThere = self.state.withLock { state in
                 if let term, state.term == term { state.term = nil }
+                if state.term == nil { state.isPaused = false }
                 return state.hasOverlay && state.generation == generation ?? state.generation
             }
             guard isThere else { return nil }

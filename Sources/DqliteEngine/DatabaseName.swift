@@ -72,6 +72,9 @@ struct DatabaseName: Sendable {
         self.mode = .readWriteCreate
     }
 
+    /// Refuses what cannot be the name of a file.
+    static func checkFile(_ name: String) throws(EngineError) { _ = try Self.checked(Array(name.utf8)) }
+
     private static func decoded(
         _ bytes: Substring.UTF8View.SubSequence, in text: String
     ) throws(EngineError) -> [UInt8] {
@@ -127,4 +130,11 @@ struct DatabaseName: Sendable {
     private static func refusal(_ message: String) -> EngineError {
         EngineError(code: FailureCode.cannotOpen, message: message)
     }
+}
+
+extension Engine {
+    /// Refuses what cannot be the name of a database's file.
+    ///
+    /// - Throws: SQLITE_CANTOPEN (14), with why.
+    public static func checkFileName(_ name: String) throws(EngineError) { try DatabaseName.checkFile(name) }
 }

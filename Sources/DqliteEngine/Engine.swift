@@ -34,7 +34,8 @@ public final class Engine: Sendable {
         /// The term that this node leads in.
         var term: Term?
         var isRecovering = true
-        var isClosed = false
+        /// Why the engine is closed; nil: it is not.
+        var closeReason: String?
     }
 
     let configuration: EngineConfiguration
@@ -47,6 +48,9 @@ public final class Engine: Sendable {
     /// The directory, without symbolic links.
     private let directory: String
     private let state: Mutex<State>
+    /// The newest entry that a file may hold a part of: nobody may read before it, and all before it, were applied.
+    /// ``recovered()`` throws if it is called earlier.
+    public let recoveryTarget: LogIndex
 
     /// An engine that serves nobody yet. It has to be given, in order and by ``apply(_:at:)``, all entries of the log that
     /// are committed, or at least those after the oldest of the `checkpoints`; then ``recovered()`` is to be called, and
@@ -83,6 +87,7 @@ public final class Engine: Sendable {
             clock: self.clock,
             replicator: replicator, events: events)
         self.state = Mutex(State(checkpoints: checkpoints))
+        self.recoveryTarget = checkpoints.values.reduce(.zero) { $1.intent > $1.done ? max($0, $1.intent) : $0 }
         guard self.pool.start(), self.lanePool.start(), self.checkpointPool.start(), self.clock.start() else {
             self.pool.stop()
             self.lanePool.stop()
@@ -154,6 +159,11 @@ public final class Engine: Sendable {
                 + "log has not all: restore the data directory from another node or a backup")
     }
 
+    /// As ``recovered()``, if that was not called yet.
+    public func recoveredOnce() throws(EngineError) {
+        if self.state.withLock({ $0.isRecovering }) { try self.recovered() }
+    }
+
     /// This node leads: sessions may write. Its term's own first entry, and all before it, are committed and applied.
     public func lead(in term: Term) {
         let databases = self.state.withLock { state in
@@ -173,22 +183,91 @@ public final class Engine: Sendable {
         for database in databases { database.stepDown() }
     }
 
+    /// Leadership is about to be handed over: admits no transaction any more, ends those that are open, and waits until all
+    /// that was committed on overlays is applied. Then call ``stepDown()``, or ``resumeWrites()`` when nobody took over.
+    /// Must not be called from a thread of the engine.
+    ///
+    /// - Returns: Whether everything came to rest in time.
+    public func pause(atMost limit: Duration) -> Bool {
+        let end = Instant.now + limit
+        let databases = self.state.withLock { $0.databases.values.map(\.database) }
+        for database in databases { database.pause() }
+        return databases.allSatisfy { database in
+            database.quiet.withLock {
+                while !database.isAtRest {
+                    guard Instant.now < end else { return false }
+                    // Nobody says when the lane has come to rest.
+                    _ = database.quiet.wait(atMost: .milliseconds(2))
+                }
+                return true
+            }
+        }
+    }
+
+    /// Transactions are admitted again.
+    public func resumeWrites() {
+        for database in self.state.withLock({ $0.databases.values.map(\.database) }) { database.resumeWrites() }
+    }
+
     /// Tells the log which entries no file needs any more. A database whose file has everything needs none.
     private func releaseEntries() {
-        let index = self.state.withLock { state -> LogIndex in
-            // The newest entry that any has shows that all before it were applied, and are known to their databases; what
-            // a file has from an earlier run does not.
-            for (database, _) in state.databases.values {
-                state.appliedIndex = max(state.appliedIndex, database.state.withLock { $0.newestEntry })
-            }
-            var needed = state.appliedIndex
-            for (database, _) in state.databases.values {
-                let unsaved = database.state.withLock { $0.checkpoint.oldestUnsaved }
-                if let unsaved { needed = min(needed, unsaved.previous) }
-            }
-            return needed
+        self.parts.replicator.release(through: self.state.withLock { Self.savedIndex(&$0) })
+    }
+
+    /// The newest entry of which it is known that all files have it, and all before it. It never falls.
+    private static func savedIndex(_ state: inout State) -> LogIndex {
+        // The newest entry that any has shows that all before it were applied, and are known to their databases; what
+        // a file has from an earlier run does not.
+        for (database, _) in state.databases.values {
+            state.appliedIndex = max(state.appliedIndex, database.state.withLock { $0.newestEntry })
         }
-        self.parts.replicator.release(through: index)
+        var saved = state.appliedIndex
+        for (database, _) in state.databases.values {
+            let unsaved = database.state.withLock { $0.checkpoint.oldestUnsaved }
+            if let unsaved { saved = min(saved, unsaved.previous) }
+        }
+        return saved
+    }
+
+    /// Refuses what needs whole files, and an engine that runs.
+    private static func checkOpen(_ state: borrowing State) throws(EngineError) {
+        guard let reason = state.closeReason ?? (state.isRecovering ? "the node has not recovered yet" : nil) else {
+            return
+        }
+        throw EngineError(code: FailureCode.cannotOpen, message: reason)
+    }
+
+    // MARK: Copies
+
+    /// Begins a copy of all databases, for a node whose next entries the log has no more. Writing and checkpoints go on.
+    ///
+    /// - Parameter keepEntries: Called before this returns, with the index that the copy begins with, before any entry after
+    ///   it can be released: whoever gets the copy needs those. It must not block, nor call the engine.
+    /// - Throws: The engine is closed or has not recovered; the directory cannot be read.
+    public func beginCopy(keepEntries: (LogIndex) -> Void) throws(EngineError) -> EngineCopy {
+        let start = try self.state.withLock { state throws(EngineError) in
+            try Self.checkOpen(state)
+            let start = Self.savedIndex(&state)
+            keepEntries(start)
+            return start
+        }
+        // A database without a file holds entries after the start only, and is made of those.
+        return try EngineCopy(of: self, start: start, directory: self.directory, names: Self.files(in: self.directory))
+    }
+
+    /// The newest entry of which the file of a database may hold pages, which is durable in the log of this node.
+    func intent(of name: [UInt8]) throws(EngineError) -> LogIndex {
+        let intent = try self.state.withLock { state throws(EngineError) in
+            try Self.checkOpen(state)
+            if let (database, _) = state.databases[name] { return database.state.withLock { $0.checkpoint.intent } }
+            return state.checkpoints[String(decoding: name, as: UTF8.self)]?.intent ?? .zero
+        }
+        guard intent <= self.parts.replicator.durableIndex else {
+            throw EngineError(
+                code: FailureCode.corrupt,
+                message: "a file holds pages of entry \(intent), which the log of this node does not have on its disk")
+        }
+        return intent
     }
 
     // MARK: Databases
@@ -255,11 +334,7 @@ public final class Engine: Sendable {
         let name = try DatabaseName(text)
         let key = Array(name.file.utf8)
         return try self.state.withLock { state throws(EngineError) in
-            if state.isClosed || state.isRecovering {
-                throw EngineError(
-                    code: FailureCode.cannotOpen,
-                    message: state.isClosed ? "the node is shutting down" : "the node has not recovered yet")
-            }
+            try Self.checkOpen(state)
             let open = state.databases.count { $0.value.sessions > 0 }
             if open >= self.configuration.maximumDatabases, state.databases[key]?.sessions ?? 0 == 0 {
                 throw Self.tooManyDatabases(open)
@@ -310,6 +385,7 @@ public final class Engine: Sendable {
         do throws(EngineError) {
             let name = try DatabaseName(text)
             database = try self.state.withLock { state throws(EngineError) in
+                try Self.checkOpen(state)
                 let database = try self.database(named: name.file, &state)
                 guard database.exists else {
                     Self.forgetUnused(Array(name.file.utf8), &state)
@@ -330,17 +406,20 @@ public final class Engine: Sendable {
 
     /// Interrupts what runs, rolls back what is open, closes every session, copies into the files what they lack, and
     /// returns when that is done, or after ``EngineConfiguration/closeTimeout``. Must not be called from a thread of the engine.
-    public func close() {
+    ///
+    /// - Parameter reason: What those are told whose requests end for it.
+    public func close(because reason: String = "the node is shutting down") {
         let end = ContinuousClock.now + self.configuration.closeTimeout
         let (sessions, wasClosed) = self.state.withLock { state in
-            defer { state.isClosed = true }
-            return (Array(state.sessions.values), state.isClosed)
+            let wasClosed = state.closeReason != nil
+            state.closeReason = state.closeReason ?? reason
+            return (Array(state.sessions.values), wasClosed)
         }
         if wasClosed { return }
         let condition = Condition()
         let remaining = Mutex(sessions.count)
         for session in sessions {
-            session.close {
+            session.close(because: .engineClosing(reason)) {
                 remaining.withLock { $0 -= 1 }
                 condition.withLock { condition.broadcast() }
             }

@@ -31,6 +31,8 @@ extension EngineError {
                 message: "interrupted: the request took longer than its timeout of \(timeout.text)")
         case .closing:
             self.init(code: FailureCode.interrupted, message: "interrupted: the session was closed")
+        case .engineClosing(let reason):
+            self.init(code: FailureCode.interrupted, message: "interrupted: \(reason)")
         case .overlapping:
             self.init(code: FailureCode.misuse, message: "another request of this session is still running")
         case .overloaded:
@@ -80,7 +82,7 @@ extension StopReason {
     /// Whether an open transaction is rolled back with it.
     var endsTransaction: Bool {
         switch self {
-        case .transactionTooLong, .transactionIdle, .closing, .overlayLost, .snapshotTooOld: true
+        case .transactionTooLong, .transactionIdle, .closing, .engineClosing, .overlayLost, .snapshotTooOld: true
         case .resultNotRead, .interrupted, .timedOut, .overlapping, .overloaded, .writeTimeout: false
         }
     }

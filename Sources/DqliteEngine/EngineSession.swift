@@ -93,10 +93,12 @@ public final class EngineSession: Sendable {
 
     /// Interrupts, rolls back and closes. `completion` is called when that is done, on a thread of the engine; after it
     /// the sink is not called any more. May be called again.
-    public func close(completion: @escaping @Sendable () -> Void) {
+    public func close(completion: @escaping @Sendable () -> Void) { self.close(because: .closing, completion) }
+
+    func close(because reason: StopReason, _ completion: @escaping @Sendable () -> Void) {
         // Registered under the same lock under which the machine says that all is closed.
         self.act {
-            $0.close()
+            $0.close(because: reason)
         } whenClosed: {
             self.engine.clock.perform(completion)
         } register: {
@@ -334,6 +336,20 @@ extension EngineSession: Job {
             // From here on another thread may have gone on with the session.
             if let outcome = self.database.awaitCommit(through: sequence, of: generation, for: self, ticket) {
                 self.commitReached(ticket, outcome)
+            }
+            return nil
+        case .awaitsLeadership:
+            let isDone = self.core.isCommitting
+            let (ticket, alarm) = self.state.withLock { state in
+                state.commit = nil
+                let ticket = state.machine.awaitCommit(isDone: isDone)
+                self.stopFlag.set(state.machine.stop != nil)
+                return (ticket, Self.updateAlarm(&state))
+            }
+            guard let ticket else { return .proceed }
+            if let alarm { self.engine.clock.schedule(self, at: alarm) }
+            self.database.parts.replicator.confirmLeadership { isConfirmed in
+                self.commitReached(ticket, isConfirmed ? .committed : .unknown(.leadershipLost))
             }
             return nil
         case .finished(let answer):

@@ -40,6 +40,9 @@ final class Lane: Job {
     /// Whether somebody waits in it until the overlay takes more.
     var isHalted: Bool { self.state.withLock { !$0.isScheduled && !$0.queue.isEmpty } }
 
+    /// Whether nothing runs in it.
+    var isAtRest: Bool { self.state.withLock { !$0.isScheduled } }
+
     /// Has the overlay looked after.
     func wake() {
         let mustSchedule = self.state.withLock { state in

@@ -23,6 +23,14 @@ public protocol Replicator: AnyObject, Sendable {
     /// The newest entry that is durable in the log of this node.
     var durableIndex: LogIndex { get }
 
+    /// Whether this node certainly leads now, and shows all that was told to anybody. To be asked after the snapshot was opened
+    /// that is about to be shown: whoever was stopped in between must not show what is old.
+    var holdsLease: Bool { get }
+
+    /// Finds out from the other nodes whether this one led at a moment after the call, and shows all that was told to anybody
+    /// before. `completion` is called exactly once, on any thread.
+    func confirmLeadership(_ completion: @escaping @Sendable (Bool) -> Void)
+
     /// Makes durable that the file of a database may from now on hold pages of entries up to `index`. May wait.
     func beginCheckpoint(of database: String, through index: LogIndex) throws(ReplicationFailure)
 

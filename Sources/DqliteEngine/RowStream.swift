@@ -22,6 +22,8 @@ struct RowStream {
         case paused
         /// The snapshot shows what is not committed yet: nothing may leave before this sequence number is applied.
         case awaitsCommit(UInt64)
+        /// The rows wait until this node is known to lead.
+        case awaitsLeadership
         /// It has taken as long as it may on this thread.
         case goesOnElsewhere
         case stopped
@@ -69,7 +71,13 @@ struct RowStream {
                 self.next = result == SQLITE_ROW ? .row : .end
                 if result == SQLITE_DONE { return .statementEnded }
                 // The first step has opened the snapshot. At the end of the statement the answer itself waits.
-                if isFirst, let gate = core.gateOfRows { return .awaitsCommit(gate) }
+                if isFirst {
+                    switch core.takeGateOfRows() {
+                    case .none: break
+                    case .commit(let sequence): return .awaitsCommit(sequence)
+                    case .leadership: return .awaitsLeadership
+                    }
+                }
                 continue
             case .row:
                 if stopFlag.isSet { return .stopped }

@@ -465,8 +465,8 @@ extension SessionCore {
                         + "\(self.configuration.maximumHeldResult) bytes (\(held.parts.count) parts are more)")
             }
             return .paused
-        case .awaitsCommit(let sequence):
-            return .awaitsCommit(sequence)
+        case .awaitsCommit(let sequence): return .awaitsCommit(sequence)
+        case .awaitsLeadership: return .awaitsLeadership
         case .goesOnElsewhere:
             statement.isLong = true
             return .moves(.pool)

@@ -16,6 +16,8 @@ final class SessionCore: @unchecked Sendable {
         case moves(SessionStateMachine<EngineSession.Operation>.Place)
         /// The answer is held until this sequence number is applied.
         case awaitsCommit(UInt64)
+        /// The answer is held until this node is known to lead.
+        case awaitsLeadership
     }
 
     /// What an operation is answered with.
@@ -236,10 +238,15 @@ final class SessionCore: @unchecked Sendable {
         // Who is told now need not be told again.
         if voidReason != nil, execution.sawOverlay, case .failure = answer { self.abort = nil }
         switch gate {
-        case .none: return self.finish(answer)
-        case .sequence(let sequence):
+        case .none:
+            guard self.needsProof(answer, execution) else { return self.finish(answer) }
             self.execution?.stage = .committing(answer)
-            return .awaitsCommit(sequence)
+            return .awaitsLeadership
+        case .sequence(let sequence):
+            // Who has to wait for a commit learns by it that this node leads.
+            let isKnown = self.database.isApplied(sequence)
+            self.execution?.stage = .committing(answer)
+            return isKnown && self.needsProof(answer, execution) ? .awaitsLeadership : .awaitsCommit(sequence)
         case .void:
             self.abort = nil
             let loss = self.database.lastLoss
@@ -266,20 +273,37 @@ final class SessionCore: @unchecked Sendable {
         return .sequence(sequence)
     }
 
-    /// The sequence number that must be applied before rows of the snapshot that was just opened may leave; nil: they may.
-    var gateOfRows: UInt64? {
-        guard let execution, execution.sawOverlay, execution.held == nil, !execution.rowsAreCommitted else {
-            return nil
-        }
+    enum GateOfRows {
+        case none
+        case commit(UInt64)
+        case leadership
+    }
+
+    /// What must be known before rows of the snapshot that was just opened may leave. It is asked for once.
+    func takeGateOfRows() -> GateOfRows {
+        guard let execution, execution.held == nil, !execution.rowsAreCommitted else { return .none }
         self.execution?.rowsAreCommitted = true
-        if self.snapshotIsCommitted, execution.wasInTransaction { return nil }
-        guard let sequence = self.overlay?.gate else { return nil }
-        if self.database.isApplied(sequence) {
+        if execution.sawOverlay, !(self.snapshotIsCommitted && execution.wasInTransaction),
+            let sequence = self.overlay?.gate
+        {
+            guard self.database.isApplied(sequence) else {
+                execution.awaitsSnapshot = self.isInTransaction
+                return .commit(sequence)
+            }
             if self.isInTransaction { self.snapshotIsCommitted = true }
-            return nil
         }
-        execution.awaitsSnapshot = self.isInTransaction
-        return sequence
+        return self.holdsLease ? .none : .leadership
+    }
+
+    /// Whether this node certainly leads, so that what it shows is the newest.
+    private var holdsLease: Bool { self.database.parts.replicator.holdsLease }
+
+    /// Whether an answer shows anything of the database, of which it is not known that it is the newest.
+    private func needsProof(_ answer: Answer, _ execution: Execution) -> Bool {
+        switch answer {
+        case .failure, .statement, .empty: return false
+        case .result, .rows, .heldRows: return !execution.rowsAreCommitted && !self.holdsLease
+        }
     }
 
     /// What was waited for is committed: if that was all that the open transaction sees, it need not wait again.

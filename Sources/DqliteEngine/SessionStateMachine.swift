@@ -71,6 +71,8 @@ struct SessionStateMachine<Operation: Sendable>: Sendable {
     /// Why the operation must end.
     private(set) var stop: StopReason?
     private var isClosing = false
+    /// Why, as what is stopped for it is told.
+    private var closingReason = StopReason.closing
     private var timeout: Duration?
     private var deadline: Instant?
     private var operationStart: Instant?
@@ -94,7 +96,7 @@ struct SessionStateMachine<Operation: Sendable>: Sendable {
     // MARK: What the caller asks for
 
     mutating func run(_ operation: Operation, timeout: Duration?, now: Instant) -> Action {
-        if self.isClosing { return .refuse(.closing) }
+        if self.isClosing { return .refuse(self.closingReason) }
         switch self.phase {
         case .idle:
             self.start(operation, timeout: timeout, now: now)
@@ -165,15 +167,16 @@ struct SessionStateMachine<Operation: Sendable>: Sendable {
     }
 
     /// Ends everything. What waits for the end is kept by whoever acts for the machine.
-    mutating func close() -> Action {
+    mutating func close(because reason: StopReason = .closing) -> Action {
         if case .closed = self.phase { return .isClosed }
         if self.isClosing { return .none }
         self.isClosing = true
+        self.closingReason = reason
         switch self.phase {
         case .idle:
             self.phase = .scheduled(.close)
             return .schedule
-        default: return self.stop(because: .closing)
+        default: return self.stop(because: reason)
         }
     }
 
@@ -417,7 +420,7 @@ struct SessionStateMachine<Operation: Sendable>: Sendable {
         if let next = self.next {
             self.next = nil
             self.start(next.operation, timeout: next.timeout, now: next.arrival)
-            self.stop = self.isClosing ? .closing : next.stop
+            self.stop = self.isClosing ? self.closingReason : next.stop
             return self.beginSlice()
         }
         self.place = .pool
@@ -443,6 +446,8 @@ enum StopReason: Equatable, Sendable {
     case interrupted
     case timedOut(Duration)
     case closing
+    /// The engine is closed, for this reason.
+    case engineClosing(String)
     /// The caller ran an operation while another was running.
     case overlapping
     /// Too many operations wait for a thread.

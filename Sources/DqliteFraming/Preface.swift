@@ -6,4 +6,6 @@ public enum Preface {
     public static let dqliteLegacy: UInt64 = 0x8610_4dd7_6043_3fe5
     /// The protobuf encoding: the characters "dqlitep1".
     public static let protobuf: UInt64 = 0x3170_6574_696c_7164
+    /// A stream of messages from one node to another: the characters "dqliter1".
+    public static let raft: UInt64 = 0x3172_6574_696c_7164
 }

@@ -29,6 +29,8 @@ public final class Log: Sendable {
         public var durableIndex: LogIndex
         /// How far the checkpoints are, by names of databases. It may be ahead of the disk.
         public var checkpoints: [String: CheckpointMarks]
+        /// The configurations of the cluster that its entries hold, and the newest one before the first entry.
+        public var configurations: [StoredConfiguration]
         /// Size of all segments in bytes.
         public var size: Int
     }
@@ -178,6 +180,15 @@ public final class Log: Sendable {
         }
     }
 
+    /// Waits until there is room for a batch of entries of so many bytes: for each of them 16, and its data.
+    ///
+    /// - Throws: There is none: ``LogError/noSpace(_:)`` and others.
+    public func prepare(_ size: Int) throws(LogError) {
+        try self.state.update { (state) throws(LogError) -> Void? in
+            try state.machine.prepare(Record.headerSize + 24 + size) ? () : nil
+        }
+    }
+
     /// Drops all entries after one that is in the log, or is the one before the first. It becomes durable with what is
     /// appended next, and reads show it at once.
     public func truncateTail(after index: LogIndex) throws(LogError) {
@@ -193,6 +204,12 @@ public final class Log: Sendable {
     /// that entry, it stays up to it.) It is durable when this returns.
     public func reset(to index: LogIndex, term: Term) throws(LogError) {
         try self.submitAndWait(Record(.cut(lastIndex: index, lastTerm: term)))
+    }
+
+    /// Says what the newest configuration of the cluster is that the entries before the first one held. It is durable when this
+    /// returns.
+    public func save(_ configuration: StoredConfiguration) throws(LogError) {
+        try self.submitAndWait(Record(.configuration(configuration)))
     }
 
     /// Says that a checkpoint is about to write pages of entries up to `index` into the file of a database. It is durable when
@@ -259,7 +276,8 @@ public final class Log: Sendable {
             Status(
                 firstIndex: state.machine.map.previousIndex.next, lastIndex: state.machine.map.lastIndex,
                 lastTerm: state.machine.map.lastTerm, durableIndex: state.machine.durableIndex,
-                checkpoints: state.machine.checkpoints, size: state.machine.segments.reduce(0) { $0 + $1.size })
+                checkpoints: state.machine.checkpoints, configurations: state.machine.configurations.elements,
+                size: state.machine.segments.reduce(0) { $0 + $1.size })
         }
     }
 

@@ -68,6 +68,7 @@ struct LogMachine: Sendable {
     private(set) var map: EntryMap
     private(set) var recent: RecentEntries
     private(set) var checkpoints: [String: CheckpointMarks]
+    private(set) var configurations: StoredConfigurations
     private(set) var segments: [Segment]
     private var nextRecord: UInt64
     var currentTerm = Term.zero
@@ -90,13 +91,14 @@ struct LogMachine: Sendable {
     /// A log that holds what recovery found. Everything in it is on disk.
     init(
         configuration: LogConfiguration, logID: UInt64, map: EntryMap, checkpoints: [String: CheckpointMarks],
-        segments: [Segment], lastRecord: UInt64
+        configurations: StoredConfigurations = StoredConfigurations(), segments: [Segment], lastRecord: UInt64
     ) {
         self.configuration = configuration
         self.logID = logID
         self.map = map
         self.recent = RecentEntries(limit: configuration.recentEntriesSize)
         self.checkpoints = checkpoints
+        self.configurations = configurations
         self.segments = segments
         self.nextRecord = lastRecord + 1
         self.durableRecord = lastRecord
@@ -115,8 +117,9 @@ struct LogMachine: Sendable {
     mutating func accept(_ record: Record, completion: Completion? = nil) throws(LogError) -> Bool {
         if let failure = self.failure { throw failure }
         var reserve = 0
-        if case .entries = record.effect {
-            reserve = self.configuration.reserve
+        if case .entries(let entries) = record.effect {
+            // What a leader needs to become one, and to change who is in the cluster, is short, and may help to make room.
+            if entries.contains(where: { $0.kind == .command }) { reserve = self.configuration.reserve }
             guard record.size <= self.configuration.maximumBatchSize else {
                 throw .batchTooLarge(size: record.size, limit: self.configuration.maximumBatchSize)
             }
@@ -136,17 +139,21 @@ struct LogMachine: Sendable {
         case .entries(let entries):
             self.map.append(entries, segment: self.segments[last].number, offset: offset)
             self.recent.append(entries)
+            self.configurations.append(entries)
         case .checkpoint(let database, let marks):
             self.checkpoints[database] = marks == CheckpointMarks() ? nil : marks
         case .cut(let index, let term):
             if self.map.term(of: index) == term {
                 self.recent.cut(to: index)
+                self.configurations.cut(to: index)
             } else {
+                self.configurations = StoredConfigurations()
                 self.recent = RecentEntries(limit: self.configuration.recentEntriesSize)
             }
             self.map.cut(to: index, term: term)
             self.durableIndex = min(self.durableIndex, index)
         case .mark: break
+        case .configuration(let stored): self.configurations.repeated(stored)
         }
         self.queue.append(
             .record(
@@ -159,33 +166,35 @@ struct LogMachine: Sendable {
         return true
     }
 
-    /// Ends the last segment, and begins a new one with room for `size` bytes, if the spare file allows.
-    private mutating func beginSegment(for size: Int) throws(LogError) -> Bool {
-        let carried = self.checkpoints.keys.sorted()
-        let start = carried.reduce(Segment.headerSize) { $0 + Record.checkpointSize($1) }
+    /// Sees to it that a batch of entries of so many bytes would be accepted, unless others take the room.
+    ///
+    /// - Returns: Whether it would. If not, it is to be asked again after the next action.
+    mutating func prepare(_ size: Int) throws(LogError) -> Bool {
+        if let failure = self.failure { throw failure }
+        let size = size + self.configuration.reserve
+        if let last = self.segments.last, last.end + size <= last.size { return true }
+        return try self.prepareSpare(for: size) != nil
+    }
+
+    /// What every segment begins with.
+    private var carried: [Record] {
+        self.checkpoints.keys.sorted().map { Record(.checkpoint(database: $0, self.checkpoints[$0]!)) }
+            + (self.configurations.newest.map { [Record(.configuration($0))] } ?? [])
+    }
+
+    /// Has the spare file made large enough for a segment with room for `size` bytes.
+    ///
+    /// - Returns: Its size; nil: it is not ready yet.
+    private mutating func prepareSpare(for size: Int) throws(LogError) -> Int? {
+        let start =
+            self.checkpoints.keys.reduce(Segment.headerSize) { $0 + Record.checkpointSize($1) }
+            + (self.configurations.newest.map(Record.configurationSize) ?? 0)
         let needed = start + size
         let wanted = Spare.wanted(
             size: needed <= self.configuration.segmentSize ? self.configuration.segmentSize : (needed + 4095) & ~4095,
             ahead: false)
         switch self.spare {
-        case .ready(let available) where available >= needed:
-            let number = (self.segments.last?.number ?? 0) + 1
-            let header = SegmentHeader(
-                sequence: number, firstRecord: self.nextRecord, previousIndex: self.map.lastIndex.rawValue,
-                previousTerm: self.map.lastTerm.rawValue, logID: self.logID, carriedRecords: UInt64(carried.count))
-            var content = header.sealedBytes()
-            for database in carried {
-                let record = Record(.checkpoint(database: database, self.checkpoints[database]!))
-                content +=
-                    record.pieces(
-                        sequence: self.nextRecord, synced: self.durableRecord, logID: self.logID)[0]
-                self.nextRecord += 1
-            }
-            let segment = Segment(number: number, size: available, end: start)
-            self.segments.append(segment)
-            self.queue.append(.begin(segment, content: content, lastRecord: self.nextRecord - 1))
-            self.spare = .taken
-            return true
+        case .ready(let available) where available >= needed: return available
         case .refused(let error):
             self.spare = .none
             throw error.isNoSpace ? .noSpace(error) : .notPrepared(error)
@@ -193,7 +202,27 @@ struct LogMachine: Sendable {
         case .wanted(let size, let ahead) where ahead || size < needed: self.spare = wanted
         case .wanted, .preparing, .taken: break
         }
-        return false
+        return nil
+    }
+
+    /// Ends the last segment, and begins a new one with room for `size` bytes, if the spare file allows.
+    private mutating func beginSegment(for size: Int) throws(LogError) -> Bool {
+        guard let available = try self.prepareSpare(for: size) else { return false }
+        let carried = self.carried
+        let number = (self.segments.last?.number ?? 0) + 1
+        let header = SegmentHeader(
+            sequence: number, firstRecord: self.nextRecord, previousIndex: self.map.lastIndex.rawValue,
+            previousTerm: self.map.lastTerm.rawValue, logID: self.logID, carriedRecords: UInt64(carried.count))
+        var content = header.sealedBytes()
+        for record in carried {
+            content += record.pieces(sequence: self.nextRecord, synced: self.durableRecord, logID: self.logID)[0]
+            self.nextRecord += 1
+        }
+        let segment = Segment(number: number, size: available, end: content.count)
+        self.segments.append(segment)
+        self.queue.append(.begin(segment, content: content, lastRecord: self.nextRecord - 1))
+        self.spare = .taken
+        return true
     }
 
     // MARK: Doing
@@ -318,6 +347,7 @@ struct LogMachine: Sendable {
             self.retiring += self.segments.lazy.map(\.number).filter { $0 < first }
             self.segments.removeAll { $0.number < first }
             self.map.dropHead(before: first)
+            self.configurations.dropHead(before: self.map.previousIndex.next)
             return LogTruncation(firstIndex: self.map.previousIndex.next, size: size, dropped: dropped)
         }
     }

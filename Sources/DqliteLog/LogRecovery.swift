@@ -34,6 +34,7 @@ struct LogRecovery {
     private let configuration: LogConfiguration
     private var map = EntryMap(previousIndex: .zero, previousTerm: .zero)
     private var checkpoints: [String: CheckpointMarks] = [:]
+    private var configurations = StoredConfigurations()
     private var segments: [Segment] = []
     private var files: [UInt64: any LogFile] = [:]
     private var nextRecord: UInt64 = 1
@@ -98,7 +99,7 @@ struct LogRecovery {
         var worker = LogWorker(fileSystem: self.fileSystem, file: file, end: last?.end ?? 0)
         var machine = LogMachine(
             configuration: self.configuration, logID: logID, map: self.map, checkpoints: self.checkpoints,
-            segments: self.segments, lastRecord: self.nextRecord - 1)
+            configurations: self.configurations, segments: self.segments, lastRecord: self.nextRecord - 1)
         if self.needsMark {
             do {
                 while !(try machine.accept(Record(.mark))) { try self.perform(&machine, &worker) }
@@ -226,10 +227,18 @@ struct LogRecovery {
                 term = entry.term
             }
             self.map.append(entries, segment: segment, offset: offset)
+            self.configurations.append(entries)
         case .checkpoint(let database, let marks):
             self.checkpoints[database] = marks == CheckpointMarks() ? nil : marks
-        case .cut(let index, let term): self.map.cut(to: index, term: term)
+        case .cut(let index, let term):
+            if self.map.term(of: index) == term {
+                self.configurations.cut(to: index)
+            } else {
+                self.configurations = StoredConfigurations()
+            }
+            self.map.cut(to: index, term: term)
         case .mark: break
+        case .configuration(let stored): self.configurations.repeated(stored)
         }
         return true
     }

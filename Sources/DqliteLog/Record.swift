@@ -12,6 +12,7 @@ struct Record: Sendable {
         case checkpoint(database: String, CheckpointMarks)
         case cut(lastIndex: LogIndex, lastTerm: Term)
         case mark
+        case configuration(StoredConfiguration)
     }
 
     let effect: Effect
@@ -46,6 +47,10 @@ struct Record: Sendable {
         case .mark:
             bodySize = 0
             self.head = Self.head(bodySize: 0) { _ in }
+        case .configuration(let stored):
+            let body = ConfigurationRecord(index: stored.index.rawValue, configuration: stored.data)
+            bodySize = Self.configurationSize(stored) - Self.headerSize
+            self.head = Self.head(bodySize: bodySize) { body.encodeDqlite(into: &$0, revision: 0) }
         }
         self.bodySize = bodySize
         var checksum = CRC32C()
@@ -63,6 +68,11 @@ struct Record: Sendable {
     /// Bytes that the record of a database's checkpoints takes in a segment.
     static func checkpointSize(_ database: String) -> Int {
         Self.headerSize + roundedUpToWord(database.utf8.count + 1) + 16
+    }
+
+    /// Bytes that the record of a configuration takes in a segment.
+    static func configurationSize(_ stored: StoredConfiguration) -> Int {
+        Self.headerSize + 16 + roundedUpToWord(stored.data.count)
     }
 
     /// What it consists of, in order.
@@ -102,6 +112,7 @@ struct Record: Sendable {
         case .checkpoint: .checkpoint
         case .cut: .cut
         case .mark: .mark
+        case .configuration: .configuration
         }
     }
 
@@ -116,6 +127,45 @@ struct Record: Sendable {
             write(&writer)
             count = writer.count
         }
+    }
+}
+
+/// A configuration of the cluster and the entry that holds it.
+public struct StoredConfiguration: Hashable, Sendable {
+    public var index: LogIndex
+    /// The data of the entry.
+    public var data: [UInt8]
+
+    public init(index: LogIndex, data: [UInt8]) {
+        self.index = index
+        self.data = data
+    }
+}
+
+/// The configurations that entries of the log hold, and the newest one before its first entry.
+struct StoredConfigurations: Sendable {
+    private(set) var elements: [StoredConfiguration] = []
+
+    var newest: StoredConfiguration? { self.elements.last }
+
+    mutating func append(_ entries: [Entry]) {
+        for entry in entries where entry.kind == .configuration {
+            self.elements.append(StoredConfiguration(index: entry.index, data: entry.data))
+        }
+    }
+
+    /// A record repeats one, or says what it was in entries that are not here.
+    mutating func repeated(_ stored: StoredConfiguration) {
+        if self.newest.map({ $0.index < stored.index }) ?? true { self.elements.append(stored) }
+    }
+
+    /// The entries behind one do not count any more.
+    mutating func cut(to index: LogIndex) { self.elements.removeAll { $0.index > index } }
+
+    /// The log begins after an entry now.
+    mutating func dropHead(before first: LogIndex) {
+        let superseded = self.elements.prefix { $0.index < first }.count - 1
+        if superseded > 0 { self.elements.removeFirst(superseded) }
     }
 }
 

@@ -66,11 +66,14 @@ struct SegmentCursor {
 }
 
 extension SegmentCursor.Found {
-    /// What the record means. For `withData: false` the data of entries is not copied. nil: it means nothing that is known.
+    /// What the record means. For `withData: false` the data of entries is not copied, but that of configurations. nil: it
+    /// means nothing that is known.
     func effect(withData: Bool) throws(WireError) -> Record.Effect? {
         var reader = WordReader(self.body, message: RecordHeader.messageName)
         switch self.header.type {
-        case .entries: return .entries(try self.entries(in: LogIndex.zero...LogIndex(.max), withData: withData))
+        case .entries:
+            let entries = try self.entries(in: LogIndex.zero...LogIndex(.max)) { withData || $0 == .configuration }
+            return .entries(entries)
         case .checkpoint:
             let record = try CheckpointRecord(dqlite: &reader, revision: 0)
             let marks = CheckpointMarks(intent: LogIndex(record.intent), done: LogIndex(record.done))
@@ -79,12 +82,18 @@ extension SegmentCursor.Found {
             let record = try CutRecord(dqlite: &reader, revision: 0)
             return .cut(lastIndex: LogIndex(record.lastIndex), lastTerm: Term(record.lastTerm))
         case .mark: return .mark
+        case .configuration:
+            let record = try ConfigurationRecord(dqlite: &reader, revision: 0)
+            return .configuration(
+                StoredConfiguration(index: LogIndex(record.index), data: record.configuration))
         default: return nil
         }
     }
 
     /// Those entries of the record that are in a range.
-    func entries(in range: ClosedRange<LogIndex>, withData: Bool = true) throws(WireError) -> [Entry] {
+    func entries(
+        in range: ClosedRange<LogIndex>, withData: (Entry.Kind) -> Bool = { _ in true }
+    ) throws(WireError) -> [Entry] {
         var reader = WordReader(self.body, message: EntriesRecord.messageName)
         let record = try EntriesRecord(dqlite: &reader, revision: 0)
         guard record.entryCount > 0, record.entryCount <= UInt64(reader.remaining / 16),
@@ -98,10 +107,9 @@ extension SegmentCursor.Found {
             let word = try headers.word()
             let data = try reader.bytes(Int(word >> 32))
             if range.contains(index) {
+                let kind = Entry.Kind(rawValue: UInt8(truncatingIfNeeded: word))
                 entries.append(
-                    Entry(
-                        index: index, term: term, kind: .init(rawValue: UInt8(truncatingIfNeeded: word)),
-                        data: withData ? [UInt8](data) : []))
+                    Entry(index: index, term: term, kind: kind, data: withData(kind) ? [UInt8](data) : []))
             }
             index = index.next
         }

@@ -18,10 +18,12 @@ import Synchronization
 /// try await ServiceGroup(services: [node], gracefulShutdownSignals: [.sigterm], logger: logger).run()
 /// ```
 public final class DqliteNode: Service {
-    private let configuration: DqliteNodeConfiguration
-    private let logger: Logger
+    let configuration: DqliteNodeConfiguration
+    let logger: Logger
     private let readiness = Readiness()
-    private let wasRun = Atomic<Bool>(false)
+    let wasRun = Atomic<Bool>(false)
+    /// What runs now.
+    let member = Mutex<Member?>(nil)
 
     /// A node that does nothing yet.
     ///
@@ -67,58 +69,94 @@ public final class DqliteNode: Service {
             return directory
         }
         let failure = Failure()
-        let (engine, log) = try await self.startEngine(in: directory, failure: failure)
+        let metrics = NodeMetrics()
+        let connections = Connections(limit: self.configuration.limits.connections, metrics: metrics)
+        let listener = Listener(configuration: self.configuration, logger: self.logger, connections: connections)
+        // Nothing is accepted yet: the others are told an address that has the port.
+        let channel = try await listener.bind(to: socketAddress)
         do {
-            try await self.serve(at: socketAddress, directory: directory, engine: engine, failure: failure)
+            let (bound, advertised) = try self.addresses(of: channel)
+            let member = try await self.startMember(in: directory, address: advertised, failure: failure)
+            self.member.withLock { $0 = member }
+            listener.serve(
+                NodeState(
+                    id: self.configuration.id, address: advertised, failureDomain: self.configuration.failureDomain,
+                    limits: self.configuration.limits, timeouts: self.configuration.timeouts,
+                    storage: EngineStorage(slot: member.engines), cluster: member.driver, peers: member,
+                    metrics: metrics, logger: self.logger),
+                on: channel)
+            await self.serve(member, at: bound, failure: failure)
+            self.logger.info("Shutting down", metadata: ["dqlite.node": "\(self.configuration.id)"])
+            if failure.message == nil { await self.handOver(member) }
+            self.member.withLock { $0 = nil }
+            await self.shutDown(channel, connections)
+            try? await Self.blocking { member.end() }
         } catch {
-            await self.stop(engine, log)
+            self.member.withLock { $0 = nil }
+            try? await channel.close()
             throw error
         }
-        await self.stop(engine, log)
         // The lock is given up when everything under it is closed.
         withExtendedLifetime(directory) {}
         if let message = failure.message { throw DqliteNodeError(.engine, "the node had to stop: \(message)") }
     }
 
-    private func serve(
-        at socketAddress: SocketAddress, directory: DataDirectory, engine: Engine, failure: Failure
-    ) async throws {
-        let metrics = NodeMetrics()
-        let connections = Connections(limit: self.configuration.limits.connections, metrics: metrics)
-        let listener = Listener(configuration: self.configuration, logger: self.logger, connections: connections)
-        let channel = try await listener.bind(to: socketAddress)
-        do {
-            guard let bound = channel.localAddress.flatMap(NodeAddress.init) else {
-                throw DqliteNodeError(.address, "the address of the socket is unknown")
+    /// Serves until the service shuts down, the task is cancelled, or the node cannot go on.
+    private func serve(_ member: Member, at bound: NodeAddress, failure: Failure) async {
+        await withTaskGroup { group in
+            group.addTask {
+                // A node that is alone leads within moments; in a larger cluster, who leads is no matter of this node.
+                if member.isAlone { for await news in member.watchers.watch() where news.isServing { break } }
+                if Task.isCancelled { return }
+                self.logger.info(
+                    "Serving",
+                    metadata: ["dqlite.node": "\(self.configuration.id)", "server.address": "\(bound)"])
+                self.readiness.succeed(bound)
             }
-            let advertised =
-                self.configuration.advertisedAddress
-                ?? NodeAddress(host: self.configuration.address.host, port: bound.port)
-            if NodeAddress.wildcards.contains(advertised.host) {
-                self.logger.warning(
-                    "The advertised address is none that others can reach: set it",
-                    metadata: ["server.address": "\(advertised)"])
+            if case .join(let addresses, let role) = self.configuration.start, !member.isMember {
+                group.addTask {
+                    try? await self.joining(member).join(addresses.map(\.description), as: role.server)
+                }
             }
-            let id = self.configuration.id
-            try await Self.blocking { try directory.setIdentity(nodeID: id, address: advertised.description) }
-            listener.serve(
-                NodeState(
-                    id: id, address: advertised.description, failureDomain: self.configuration.failureDomain,
-                    limits: self.configuration.limits, timeouts: self.configuration.timeouts,
-                    storage: EngineStorage(engine: engine), metrics: metrics, logger: self.logger),
-                on: channel)
-            self.logger.info("Serving", metadata: ["dqlite.node": "\(id)", "server.address": "\(bound)"])
-            self.readiness.succeed(bound)
             await Self.shutdownOrCancellation(or: failure)
-            if let message = failure.message {
-                self.logger.critical("The node cannot go on", metadata: ["error": "\(message)"])
-            }
-        } catch {
-            try? await channel.close()
-            throw error
+            group.cancelAll()
         }
-        self.logger.info("Shutting down", metadata: ["dqlite.node": "\(self.configuration.id)"])
-        await self.shutDown(channel, connections)
+        if let message = failure.message {
+            self.logger.critical("The node cannot go on", metadata: ["error": "\(message)"])
+        }
+    }
+
+    func joining(_ member: Member) -> Joining {
+        Joining(
+            id: self.configuration.id, address: member.address, dial: self.configuration.dial ?? dialByTCP,
+            eventLoop: self.configuration.eventLoops.next(), logger: self.logger)
+    }
+
+    /// A leader that goes lets another one lead before, so that nobody's write is lost or in doubt.
+    private func handOver(_ member: Member) async {
+        guard member.driver.view.role == .leader, !member.isAlone else { return }
+        do {
+            try await member.handOver()
+        } catch {
+            self.logger.notice(
+                "Leadership could not be handed over; another node will be elected",
+                metadata: ["error": "\(error.message)"])
+        }
+    }
+
+    private func addresses(of channel: any Channel) throws -> (bound: NodeAddress, advertised: String) {
+        guard let bound = channel.localAddress.flatMap(NodeAddress.init) else {
+            throw DqliteNodeError(.address, "the address of the socket is unknown")
+        }
+        let advertised =
+            self.configuration.advertisedAddress
+            ?? NodeAddress(host: self.configuration.address.host, port: bound.port)
+        if NodeAddress.wildcards.contains(advertised.host) {
+            self.logger.warning(
+                "The advertised address is none that others can reach: set it",
+                metadata: ["server.address": "\(advertised)"])
+        }
+        return (bound, advertised.description)
     }
 
     /// Returns when the service is to shut down, when the task is cancelled, or when the node cannot go on.
@@ -175,37 +213,29 @@ public final class DqliteNode: Service {
         return resolved
     }
 
-    private func startEngine(in directory: DataDirectory, failure: Failure) async throws -> (Engine, Log) {
-        let id = self.configuration.id
+    private func startMember(
+        in directory: DataDirectory, address: String, failure: Failure
+    ) async throws -> Member {
         let logger = self.logger
         return try await Self.blocking { [configuration = self.configuration] in
             do {
-                let log = try Log(
-                    directory: directory.log, archive: configuration.logArchive, configuration: configuration.log)
-                if log.tornBytes > 0 {
-                    logger.notice(
-                        "The end of the log was cut off: a crash had interrupted its write",
-                        metadata: ["dqlite.log.bytes": "\(log.tornBytes)"])
+                let member = try Member(
+                    configuration: configuration, address: address, directory: directory, logger: logger
+                ) {
+                    failure.fail($0)
+                } report: {
+                    Self.report($0, logger, failure)
                 }
-                let replicator = LocalReplicator(log: log) { failure.fail($0) }
-                let checkpoints = log.status.checkpoints.mapValues {
-                    CheckpointPosition(intent: $0.intent, done: $0.done)
-                }
-                let engine = try Engine(
-                    configuration: configuration.engine(in: directory.databases), replicator: replicator,
-                    checkpoints: checkpoints
-                ) { Self.report($0, logger, failure) }
                 do {
-                    if let obstacle = try replicator.start(engine, nodeID: NodeID(id)) {
-                        logger.warning(
-                            "Nothing can be written until there is room for the log; reads are served",
-                            metadata: ["error": "\(obstacle)"])
-                    }
+                    try directory.setIdentity(nodeID: configuration.id, address: address)
+                    try member.begin()
                 } catch {
-                    engine.close()
+                    member.end()
                     throw error
                 }
-                return (engine, log)
+                return member
+            } catch let error as DqliteNodeError {
+                throw error
             } catch {
                 let reason = (error as? EngineError)?.message ?? "\(error)"
                 throw DqliteNodeError(.engine, "the storage cannot start: \(reason)")
@@ -232,15 +262,8 @@ public final class DqliteNode: Service {
         }
     }
 
-    private func stop(_ engine: Engine, _ log: Log) async {
-        try? await Self.blocking {
-            engine.close()
-            log.close()
-        }
-    }
-
     /// Runs what waits for files or names on a thread that may wait.
-    private static func blocking<Result: Sendable>(
+    static func blocking<Result: Sendable>(
         _ body: @escaping @Sendable () throws -> Result
     ) async throws -> Result {
         try await NIOThreadPool.singleton.runIfActive(body)

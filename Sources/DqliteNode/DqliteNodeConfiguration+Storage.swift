@@ -1,5 +1,8 @@
 import DqliteEngine
 import DqliteLog
+import DqliteRaft
+import NIOCore
+import NIOPosix
 
 extension DqliteNodeConfiguration {
     /// What the engine is told, of databases in `directory`.
@@ -28,4 +31,30 @@ extension DqliteNodeConfiguration {
         log.maximumBatchSize = max(log.maximumBatchSize, 3 * self.storage.maximumTransactionSize)
         return log
     }
+
+    /// Of Raft: two ticks to a heartbeat.
+    var raft: RaftSettings {
+        var settings = RaftSettings()
+        settings.tickInterval = self.consensus.heartbeatInterval / 2
+        settings.heartbeatTicks = 2
+        settings.electionTicks = Int((self.consensus.electionTimeout / settings.tickInterval).rounded(.up))
+        settings.catchUpTicks = Int((Duration.seconds(50) / settings.tickInterval).rounded(.up))
+        settings.leases = self.consensus.leases
+        settings.maximumEntrySize = min(self.log.maximumBatchSize, Int(Int32.max))
+        return settings
+    }
+
+    /// Whether the node makes a cluster of one in an empty directory.
+    var bootstraps: Bool {
+        switch self.start {
+        case .automatic: self.id == 1 || self.id == Self.bootstrapID
+        case .bootstrap: true
+        case .wait, .join: false
+        }
+    }
+
+    /// The id that old versions of dqlite gave to the node that makes the cluster.
+    static let bootstrapID: UInt64 = 0x2dc1_7185_8c31_55be
+
+    var eventLoops: any EventLoopGroup { self.eventLoopGroup ?? MultiThreadedEventLoopGroup.singleton }
 }

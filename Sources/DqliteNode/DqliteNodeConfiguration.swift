@@ -1,10 +1,12 @@
+import DqliteRaft
 public import NIOCore
 
 /// What a ``DqliteNode`` is told when it is made.
 public struct DqliteNodeConfiguration: Sendable {
-    /// Raft id of the node. Never zero. Id 1 (and dqlite's bootstrap id, 0x2dc171858c3155be) makes a cluster of one
-    /// in an empty directory; any other waits there to be added to a cluster. A directory belongs to one id for ever.
+    /// Raft id of the node. Never zero. A directory belongs to one id for ever.
     public var id: UInt64 = 1
+    /// What a node does that is in no cluster yet. In a directory that knows of a cluster it means nothing.
+    public var start = Start.automatic
     /// Where the node listens. A name is resolved; port 0 takes one that is free. Addresses that other machines can reach
     /// need ``allowsInsecureAddress``.
     public var address: NodeAddress
@@ -27,6 +29,13 @@ public struct DqliteNodeConfiguration: Sendable {
     public var timeouts = Timeouts()
     /// What the databases and the log of the node may use.
     public var storage = Storage()
+    /// How long members wait for each other.
+    public var consensus = Consensus()
+    /// Connects to other nodes: given an address as it is in the cluster's configuration, and the loop that the connection must
+    /// be on. nil: by TCP. With ``acceptedChannelInitializer`` it is where TLS, or a tunnel, goes.
+    public var dial: Dial?
+    /// Told of every connection that is accepted, before the node has it: to add handlers in front of the node's.
+    public var acceptedChannelInitializer: (@Sendable (any Channel) throws -> Void)?
     /// The loops that serve connections. nil: those that NIO shares by all of the process.
     public var eventLoopGroup: (any EventLoopGroup)?
 
@@ -34,6 +43,52 @@ public struct DqliteNodeConfiguration: Sendable {
     public init(address: NodeAddress, dataDirectory: String) {
         self.address = address
         self.dataDirectory = dataDirectory
+    }
+
+    /// See ``dial``.
+    public typealias Dial = @Sendable (_ address: String, _ eventLoop: any EventLoop) -> EventLoopFuture<any Channel>
+
+    /// What a node does that is in no cluster yet.
+    public enum Start: Sendable, Hashable {
+        /// Id 1 (and dqlite's bootstrap id, 0x2dc171858c3155be) does as ``bootstrap``; any other as ``wait``.
+        case automatic
+        /// Makes a cluster of one.
+        case bootstrap
+        /// Waits to be added by a client.
+        case wait
+        /// Adds itself to the cluster of the nodes at these addresses, any of which may answer, and takes a role there.
+        case join([NodeAddress], role: Role = .voter)
+    }
+
+    /// What a member does in its cluster.
+    public enum Role: String, Sendable, Hashable, CaseIterable {
+        /// Has all data, votes, and may lead.
+        case voter
+        /// Has all data and no vote.
+        case standby
+        /// Has nothing; it is only known.
+        case spare
+    }
+
+    /// How long members wait for each other. All members of a cluster must have the same times: leases depend on it.
+    ///
+    /// A follower that has heard nothing for ``electionTimeout`` to twice that (each time another random wait, so that
+    /// not all try at once) asks for votes. With the defaults a cluster has a new leader about a second after it lost the old one,
+    /// and a leader that is held up for half a second, as happens on a machine with too much to do, loses nothing.
+    public struct Consensus: Sendable, Hashable {
+        /// Between two signs of life of a leader: at least 10 ms.
+        public var heartbeatInterval = Duration.milliseconds(100)
+        /// At least four times ``heartbeatInterval``.
+        public var electionTimeout = Duration.milliseconds(800)
+        /// For a write to be committed. Then the leader gives up leadership, and its clients are told that the outcome of what they
+        /// wrote is unknown.
+        public var commitTimeout = Duration.seconds(5)
+        /// Whether a leader answers reads without asking the others, as long as none of them can have elected another one. Needs
+        /// clocks that run alike within ten per cent.
+        public var leases = true
+
+        /// The defaults.
+        public init() {}
     }
 
     /// What a node takes from its clients at most. Where nothing else is said, what exceeds a limit is answered with Failure 5
@@ -166,6 +221,19 @@ extension DqliteNodeConfiguration {
             let bound = value < range.lowerBound ? "below \(range.lowerBound)" : "above \(range.upperBound)"
             throw DqliteNodeError(.invalidConfiguration, "\(name) is \(value), \(bound)")
         }
+        guard self.consensus.heartbeatInterval >= .milliseconds(10) else {
+            throw DqliteNodeError(.invalidConfiguration, "consensus.heartbeatInterval is less than 10 ms")
+        }
+        guard self.consensus.electionTimeout >= self.consensus.heartbeatInterval * 4 else {
+            throw DqliteNodeError(
+                .invalidConfiguration, "consensus.electionTimeout is less than four times consensus.heartbeatInterval")
+        }
+        guard self.consensus.commitTimeout > .zero else {
+            throw DqliteNodeError(.invalidConfiguration, "consensus.commitTimeout is \(self.consensus.commitTimeout)")
+        }
+        if case .join(let addresses, _) = self.start, addresses.isEmpty {
+            throw DqliteNodeError(.invalidConfiguration, "there is no address of a cluster to join")
+        }
         let timeouts: [(String, Duration)] = [
             ("timeouts.handshake", self.timeouts.handshake), ("timeouts.write", self.timeouts.write),
             ("timeouts.shutdown", self.timeouts.shutdown),
@@ -180,6 +248,16 @@ extension DqliteNodeConfiguration {
         ]
         for (name, value) in bounds where value <= .zero || value > .seconds(100 * 366 * 24 * 3600) {
             throw DqliteNodeError(.invalidConfiguration, "\(name) is \(value)")
+        }
+    }
+}
+
+extension DqliteNodeConfiguration.Role {
+    var server: Configuration.Role {
+        switch self {
+        case .voter: .voter
+        case .standby: .standBy
+        case .spare: .spare
         }
     }
 }

@@ -3,7 +3,7 @@ public struct DqliteNodeError: Error, Hashable, Sendable, CustomStringConvertibl
     /// What kind of failure it is.
     public struct Code: Hashable, Sendable, CustomStringConvertible {
         private enum Kind: String {
-            case invalidConfiguration, address, dataDirectory, locked, identity, engine, stopped
+            case invalidConfiguration, address, dataDirectory, locked, identity, engine, stopped, configurationExists, cluster
         }
         private let kind: Kind
         private init(_ kind: Kind) { self.kind = kind }
@@ -20,6 +20,10 @@ public struct DqliteNodeError: Error, Hashable, Sendable, CustomStringConvertibl
         public static let identity = Code(.identity)
         /// The storage cannot start.
         public static let engine = Code(.engine)
+        /// The data directory knows of a cluster already.
+        public static let configurationExists = Code(.configurationExists)
+        /// What was asked of the cluster was refused, or is not known to be done.
+        public static let cluster = Code(.cluster)
         /// The node is not running any more, or was run before.
         public static let stopped = Code(.stopped)
 

@@ -41,6 +41,9 @@ final class HandshakeHandler: ChannelInboundHandler, RemovableChannelHandler {
         self.timeout = nil
         let handler: any ChannelHandler
         switch word {
+        case Preface.raft:
+            guard let peers = self.node.peers else { return context.close(promise: nil) }
+            handler = PeerHandler(node: self.node, receiver: peers, form: .native, logger: self.logger)
         case Preface.dqlite: handler = DqliteConnectionHandler(node: self.node, isLegacy: false, logger: self.logger)
         case Preface.dqliteLegacy:
             handler = DqliteConnectionHandler(node: self.node, isLegacy: true, logger: self.logger)

@@ -28,7 +28,7 @@ final class Listener: Sendable {
 
     /// Listens, without accepting yet: what a connection is told needs the port.
     func bind(to address: SocketAddress) async throws -> any Channel {
-        let group = self.configuration.eventLoopGroup ?? MultiThreadedEventLoopGroup.singleton
+        let group = self.configuration.eventLoops
         let limit = self.configuration.limits.pendingBytesPerConnection
         do {
             return try await ServerBootstrap(group: group)
@@ -66,6 +66,7 @@ final class Listener: Sendable {
         var logger = self.logger
         logger[metadataKey: "dqlite.connection"] = "\(self.nextConnection.add(1, ordering: .relaxed).oldValue)"
         logger.debug("Connection accepted", metadata: ["client.address": "\(channel.remoteAddress?.description ?? "")"])
+        try self.configuration.acceptedChannelInitializer?(channel)
         try channel.pipeline.syncOperations.addHandler(HandshakeHandler(node: node, logger: logger))
     }
 }

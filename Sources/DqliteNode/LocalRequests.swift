@@ -1,5 +1,6 @@
 import DqliteEngine
 import DqliteProtocol
+import DqliteRaft
 
 extension NodeState {
     /// What the node answers by itself, at once and in memory only, on either encoding.
@@ -7,8 +8,8 @@ extension NodeState {
         /// The answer, and its revision on the dqlite encoding.
         case response(Response.Body, revision: UInt8)
         case failure(EngineError)
-        /// The request is not answered: the connection is closed.
-        case close
+        /// The answer comes later: the closure is to be called once, and calls back on any thread.
+        case later((@escaping @Sendable (Result<Response.Body, EngineError>) -> Void) -> Void)
 
         static func response(_ body: Response.Body) -> LocalAnswer { .response(body, revision: 0) }
     }
@@ -17,9 +18,10 @@ extension NodeState {
     func answer(_ request: Request.Body) -> LocalAnswer {
         switch request {
         case .leader:
+            let leader = self.knownLeader
             return .response(
                 .server(
-                    self.isLeader ? ServerResponse(serverID: self.id, address: self.address) : ServerResponse()))
+                    leader.map { ServerResponse(serverID: $0.id.rawValue, address: $0.address) } ?? ServerResponse()))
         case .client:
             // Nobody is dropped for being silent; the number is what dqlite announces.
             return .response(.welcome(WelcomeResponse(heartbeatTimeout: 15000)))
@@ -29,8 +31,9 @@ extension NodeState {
             guard let revision = UInt8(exactly: cluster.format), revision <= ServersResponse.highestRevision else {
                 return .failure(.malformed("unrecognized cluster format \(cluster.format)"))
             }
-            let servers =
-                self.isLeader ? [Server(serverID: self.id, address: self.address, role: .voter)] : []
+            let servers = self.cluster.view.configuration.servers.map { server in
+                Server(serverID: server.id.rawValue, address: server.address, role: server.role.serverRole)
+            }
             return .response(.servers(ServersResponse(servers: servers)), revision: revision)
         case .describe(let describe):
             guard describe.format == 0 else {
@@ -41,18 +44,33 @@ extension NodeState {
         case .weight(let weight):
             self.weight = weight.weight
             return .response(.empty(EmptyResponse()))
-        case .connect:
-            // A node without peers has nobody to talk to.
-            return .close
-        case .add, .assign, .remove:
-            guard self.isLeader else { return .failure(.notLeader) }
-            return .failure(.unsupported("this node does not replicate yet: its cluster stays as it is"))
-        case .transfer:
-            guard self.isLeader else { return .failure(.notLeader) }
-            // Whoever is named, it is not another voter; and there is none to choose.
-            return .failure(.unsupported("server ID is not valid"))
+        case .connect: return .failure(.unsupported("a stream of messages between nodes is a connection of its own"))
+        case .add(let add):
+            return self.change(.member(.add(NodeID(add.serverID), address: add.address)))
+        case .assign(let assign):
+            return self.change(.member(.assign(NodeID(assign.serverID), Configuration.Role(assign.role))))
+        case .remove(let remove): return self.change(.member(.remove(NodeID(remove.serverID))))
+        case .transfer(let transfer):
+            return self.change(.transfer(transfer.serverID == 0 ? nil : NodeID(transfer.serverID)))
         default:
             return .failure(.unknownRequest)
+        }
+    }
+}
+
+extension NodeState {
+    /// The leader as this node may tell it: only voters know it for certain.
+    var knownLeader: Configuration.Server? {
+        let view = self.cluster.view
+        guard view.configuration.isVoter(NodeID(self.id)) else { return nil }
+        // Until it serves, this node would refuse those whom it sends to itself.
+        if view.leader == NodeID(self.id), !self.cluster.isServing { return nil }
+        return view.leaderServer
+    }
+
+    private func change(_ change: ClusterChange) -> LocalAnswer {
+        .later { [cluster] answer in
+            cluster.change(change) { result in answer(result.map { .empty(EmptyResponse()) }) }
         }
     }
 }

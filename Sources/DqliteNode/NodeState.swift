@@ -10,8 +10,9 @@ final class NodeState: Sendable {
     /// Where others reach the node.
     let address: String
     let failureDomain: UInt64
-    /// Whether the node leads: a node alone leads if it has a configuration, and has one if it made the cluster.
-    let isLeader: Bool
+    let cluster: any Cluster
+    /// What streams from other nodes are for; nil: they are not taken.
+    let peers: (any PeerReceiver)?
     let limits: DqliteNodeConfiguration.Limits
     let timeouts: DqliteNodeConfiguration.Timeouts
     let storage: any Storage
@@ -21,17 +22,16 @@ final class NodeState: Sendable {
     private let dumps: DumpPermits
     let partialRequests: PartialRequests
 
-    /// The id that old versions of dqlite gave to the node that makes the cluster.
-    static let bootstrapID: UInt64 = 0x2dc1_7185_8c31_55be
-
     init(
         id: UInt64, address: String, failureDomain: UInt64, limits: DqliteNodeConfiguration.Limits,
-        timeouts: DqliteNodeConfiguration.Timeouts, storage: any Storage, metrics: NodeMetrics, logger: Logger
+        timeouts: DqliteNodeConfiguration.Timeouts, storage: any Storage, cluster: any Cluster,
+        peers: (any PeerReceiver)? = nil, metrics: NodeMetrics, logger: Logger
     ) {
         self.id = id
         self.address = address
         self.failureDomain = failureDomain
-        self.isLeader = id == 1 || id == Self.bootstrapID
+        self.cluster = cluster
+        self.peers = peers
         self.limits = limits
         self.dumps = DumpPermits(count: limits.dumps)
         self.partialRequests = PartialRequests(limit: limits.partialRequestBytes)
@@ -40,6 +40,9 @@ final class NodeState: Sendable {
         self.metrics = metrics
         self.logger = logger
     }
+
+    /// Whether sessions may be served here.
+    var isLeader: Bool { self.cluster.isServing }
 
     /// Of two candidates for a role the one with the lower weight is taken. Forgotten when the node stops, as in dqlite.
     var weight: UInt64 {
@@ -82,16 +85,18 @@ extension EngineSession: StorageSession {}
 
 /// The engine, as the node sees it.
 struct EngineStorage: Storage {
-    let engine: Engine
+    let slot: EngineSlot
 
     func openSession(
         database: String, encoding: WireEncoding, isStateless: Bool
     ) throws(EngineError) -> any StorageSession {
-        try self.engine.openSession(database: database, encoding: encoding, isStateless: isStateless)
+        guard let engine = self.slot.engine else { throw .isReceiving }
+        return try engine.openSession(database: database, encoding: encoding, isStateless: isStateless)
     }
 
     func dump(database: String, completion: @escaping @Sendable (Result<FilesResponse, EngineError>) -> Void) {
-        self.engine.dump(database: database, completion: completion)
+        guard let engine = self.slot.engine else { return completion(.failure(.isReceiving)) }
+        engine.dump(database: database, completion: completion)
     }
 }
 

@@ -119,3 +119,10 @@ extension Raft {
         return self.commitIndex >= leadership.firstOwnIndex
     }
 }
+
+extension Raft {
+    /// Gives up leadership without handing it to anybody.
+    public mutating func resign() {
+        if self.role == .leader { self.becomeFollower(term: self.term, leader: nil) }
+    }
+}

@@ -4,5 +4,6 @@ import ArgumentParser
 @main
 struct Dqlite: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "dqlite", abstract: "SQLite as a highly available database.", subcommands: [NodeCommand.self])
+        commandName: "dqlite", abstract: "SQLite as a highly available database.", 
+        subcommands: [NodeCommand.self, RecoverCommand.self])
 }

@@ -22,8 +22,22 @@ struct NodeCommand: AsyncParsableCommand {
             SIGTERM and SIGINT stop it.
             """)
 
-    @Option(help: "Raft id of the node. 1 makes a cluster of one in an empty directory; any other waits to be added.")
+    @Option(
+        help: """
+            Raft id of the node. In an empty directory, and without --join, 1 makes a cluster of one; any other waits to \
+            be added by a client.
+            """)
     var id: UInt64 = 1
+
+    @Option(
+        help: """
+            Addresses of nodes of a cluster, as HOST:PORT[,HOST:PORT…], any of which may answer: the node adds itself to \
+            it. A node that is in a cluster already passes over this.
+            """)
+    var join: Addresses?
+
+    @Option(help: "What a node that joins becomes: voter, standby or spare.")
+    var role = DqliteNodeConfiguration.Role.voter
 
     @Option(help: "Where to listen, as HOST:PORT. Port 0 takes one that is free.")
     var address: NodeAddress = NodeAddress(host: "127.0.0.1", port: 9001)
@@ -78,6 +92,7 @@ struct NodeCommand: AsyncParsableCommand {
         logger.logLevel = self.logLevel
         var configuration = DqliteNodeConfiguration(address: self.address, dataDirectory: self.dataDir)
         configuration.id = self.id
+        if let join = self.join { configuration.start = .join(join.list, role: self.role) }
         configuration.advertisedAddress = self.advertise
         configuration.allowsInsecureAddress = self.insecure
         configuration.allowsUntestedSQLite = self.allowUntestedSqlite
@@ -119,6 +134,19 @@ struct NodeCommand: AsyncParsableCommand {
 }
 
 private let systemWrite: @Sendable (CInt, UnsafeRawPointer?, Int) -> Int = { write($0, $1, $2) }
+
+extension DqliteNodeConfiguration.Role: ExpressibleByArgument {}
+
+/// Addresses with commas between them.
+struct Addresses: ExpressibleByArgument {
+    var list: [NodeAddress]
+
+    init?(argument: String) {
+        let parts = argument.split(separator: ",", omittingEmptySubsequences: false)
+        self.list = parts.compactMap { NodeAddress(String($0)) }
+        if self.list.isEmpty || self.list.count != parts.count { return nil }
+    }
+}
 
 extension NodeAddress: ExpressibleByArgument {
     public init?(argument: String) { self.init(argument) }

@@ -16,7 +16,9 @@ import Testing
             "DqliteEngine", "DqliteFraming", "DqliteLog", "DqliteProtocol", "DqliteRaft", "DqliteWire", "Logging",
             "Metrics", "NIOCore", "NIOPosix", "ServiceLifecycle",
         ],
-        "DqliteClient": ["DqliteFraming", "DqliteProtocol", "DqliteWire", "Logging", "NIOCore", "NIOPosix"],
+        "DqliteClient": [
+            "DqliteFraming", "DqliteProtocol", "DqliteWire", "Logging", "NIOCore", "NIOPosix", "ServiceLifecycle",
+        ],
         "dqlite": ["ArgumentParser", "DqliteNode", "Logging", "ServiceLifecycle", "UnixSignals"],
     ]
     static let platform: Set<String> = ["Darwin", "Dispatch", "Glibc", "Musl", "Synchronization"]

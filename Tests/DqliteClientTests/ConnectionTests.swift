@@ -55,9 +55,13 @@ import Testing
 
     @Test func `A node that does not know the encoding`() async throws {
         try await FakeNode.with(.dqlite) { node in
+            var configuration = DqliteConnectionConfiguration()
+            // On a machine with too much to do.
+            configuration.connectTimeout = .seconds(120)
+            let patient = configuration
             let error = await #expect(throws: DqliteError.self) {
                 _ = try await DqliteConnection.connect(
-                    to: node.address, database: "test", logger: Logger(label: "test"))
+                    to: node.address, database: "test", configuration: patient, logger: Logger(label: "test"))
             }
             #expect(error?.code == .connectionClosed)
             #expect(error?.message?.contains("dqlite encoding only") == true)

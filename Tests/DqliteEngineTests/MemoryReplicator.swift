@@ -153,6 +153,10 @@ final class MemoryReplicator: Replicator {
         self.state.withLock { LogIndex(UInt64(min($0.entries.count, $0.durableLimit ?? .max))) }
     }
 
+    var holdsLease: Bool { true }
+
+    func confirmLeadership(_ completion: @escaping @Sendable (Bool) -> Void) { completion(true) }
+
     func beginCheckpoint(of database: String, through index: LogIndex) throws(ReplicationFailure) {
         try self.mark(database) { $0.intent = max($0.intent, index) }
     }

@@ -30,7 +30,7 @@ struct Model: Equatable {
             } else {
                 self = Model(previousIndex: index, previousTerm: term, checkpoints: self.checkpoints)
             }
-        case .mark: break
+        case .mark, .configuration: break
         }
     }
 

@@ -178,8 +178,8 @@ extension CompatibilityTests {
             what: "a new field in a message between nodes", file: "raft.proto",
             edits: [
                 (
-                    "  uint64 last_index = 2 [(schema.native) = { form: WORD }];\n  // Term of that entry.\n  uint64 last_term = 3 [(schema.native) = { form: WORD }];\n}\n\n// One server",
-                    "  uint64 last_index = 2 [(schema.native) = { form: WORD }];\n  // Term of that entry.\n  uint64 last_term = 3 [(schema.native) = { form: WORD }];\n  // New.\n  uint64 reason = 4 [(schema.native) = { form: WORD }];\n}\n\n// One server"
+                    "  uint64 last_index = 2 [(schema.native) = { form: WORD }];\n  // Term of that entry.\n  uint64 last_term = 3 [(schema.native) = { form: WORD }];\n}\n\n// Between nodes of ours",
+                    "  uint64 last_index = 2 [(schema.native) = { form: WORD }];\n  // Term of that entry.\n  uint64 last_term = 3 [(schema.native) = { form: WORD }];\n  // New.\n  uint64 reason = 4 [(schema.native) = { form: WORD }];\n}\n\n// Between nodes of ours"
                 )
             ],
             at: ("uint64 reason = 4", "(schema.native)"),
@@ -324,7 +324,7 @@ extension CompatibilityTests {
                 ("enum RecordType", "enum RecordKind"), ("RecordType type", "RecordKind type"),
                 ("RECORD_TYPE_NONE", "RECORD_KIND_NONE"), ("RECORD_TYPE_ENTRIES", "RECORD_KIND_ENTRIES"),
                 ("RECORD_TYPE_CHECKPOINT", "RECORD_KIND_CHECKPOINT"), ("RECORD_TYPE_CUT", "RECORD_KIND_CUT"),
-                ("RECORD_TYPE_MARK", "RECORD_KIND_MARK"),
+                ("RECORD_TYPE_MARK", "RECORD_KIND_MARK"), ("RECORD_TYPE_CONFIGURATION", "RECORD_KIND_CONFIGURATION"),
             ],
             at: ("enum RecordKind", "RecordKind"),
             complaint: "RecordType, as the lock has it, is called RecordKind: this breaks source only"),

@@ -17,11 +17,18 @@ public final class ServerProcess {
     /// It ended, or printed something else.
     public struct NotReady: Error { public var line: String }
 
-    public init(_ executable: URL, _ arguments: [String]) throws {
+    /// - Parameter errors: Where to append what it writes on standard error; nil: where this program's goes.
+    public init(_ executable: URL, _ arguments: [String], errors: URL? = nil) throws {
         let output = Pipe()
         self.process.executableURL = executable
         self.process.arguments = arguments
         self.process.standardOutput = output
+        if let errors {
+            let descriptor = open(errors.path(percentEncoded: false), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
+            guard descriptor >= 0 else { throw CocoaError(.fileWriteUnknown) }
+            let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+            self.process.standardError = file
+        }
         try self.process.run()
         var line = ""
         while !line.hasSuffix("\n"), let byte = try output.fileHandleForReading.read(upToCount: 1), !byte.isEmpty {
@@ -50,6 +57,9 @@ public final class ServerProcess {
 
     /// Number of the process.
     public var id: pid_t { self.process.processIdentifier }
+
+    /// Whether it has not ended.
+    public var isRunning: Bool { self.process.isRunning }
 
     /// Asks it to stop, and waits until it has. Stopping again does nothing.
     ///

@@ -76,7 +76,7 @@ struct Requester: Sendable {
     /// Sends a request that is answered with rows, and waits for the first of them.
     func rows<Message: RequestOfClient>(
         _ message: Message, as wrap: (Message) -> Request.Body, revision: UInt8, options: DqliteCallOptions,
-        origin: RowOrigin
+        deadline: NIODeadline? = nil, origin: RowOrigin
     ) async throws(DqliteError) -> DqliteRowSequence {
         let id = self.link.makeRequestID()
         let timeout = options.timeout ?? self.configuration.callTimeout
@@ -89,7 +89,7 @@ struct Requester: Sendable {
                 message, as: wrap, id: id, revision: revision, timeout: options.timeout,
                 window: self.configuration.resultWindow, consistency: options.readConsistency),
             answer: .rows, canBeInterrupted: true, mayWrite: Message.mayWrite,
-            deadline: timeout.map { self.link.now + TimeAmount($0) }, sessionID: self.sessionID,
+            deadline: deadline ?? timeout.map { self.link.now + TimeAmount($0) }, sessionID: self.sessionID,
             isInTransaction: self.inTransaction, task: ReaderTask.current, reader: reader)
         if Task.isCancelled { throw DqliteError(.cancelled) }
         let stream = RowStream(id: id, link: self.link, mayWrite: Message.mayWrite, reader: reader)
@@ -194,6 +194,7 @@ extension PrepareRequest: RequestOfClient {}
 extension FinalizeRequest: RequestOfClient {}
 extension DumpRequest: RequestOfClient {}
 extension DescribeRequest: RequestOfClient {}
+extension TransferRequest: RequestOfClient {}
 
 extension ClusterRequest: RequestOfClient {
     // The format asked for is the revision of the answer, whatever its header says.

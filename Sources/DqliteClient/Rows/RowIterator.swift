@@ -24,6 +24,8 @@ final class RowSource: Sendable {
 struct RowOrigin: Sendable {
     var sql: String
     var transaction: TransactionState?
+    /// What is given back when the rows are over.
+    var lease: LeaderConnection.Lease?
     var file: String
     var line: Int
 }
@@ -97,10 +99,14 @@ final class RowIterator {
         } catch {
             self.isAtEnd = true
             guard let origin = self.origin else { throw error }
+            self.origin?.lease = nil
             origin.transaction?.failed(error, sql: origin.sql)
             throw error.at(file: origin.file, line: origin.line, sql: origin.sql)
         }
-        if self.parts.isEmpty { self.isAtEnd = true }
+        if self.parts.isEmpty {
+            self.isAtEnd = true
+            self.origin?.lease = nil
+        }
     }
 
     private func report() {

@@ -86,6 +86,18 @@ struct SQLScanner: Hashable, Sendable {
         }
     }
 
+    /// Whether the text is a statement that certainly changes nothing. One that only seems to is not known to be one.
+    static func onlyReads(_ text: String) -> Bool {
+        let first = text.drop { $0.isWhitespace }.prefix { $0.isASCII && $0.isLetter }.uppercased()
+        switch first {
+        case "SELECT", "VALUES": return !SQLScanner(text).hasSeveralStatements
+        case "WITH":
+            let writes: [StaticString] = ["INSERT", "UPDATE", "DELETE", "REPLACE"]
+            return !writes.contains { self.contains($0, in: text) } && !SQLScanner(text).hasSeveralStatements
+        default: return false
+        }
+    }
+
     /// Whether running the text may end a transaction by committing it. CASE … END is taken for it too.
     static func mayCommit(_ text: String) -> Bool {
         self.contains("COMMIT", in: text) || self.contains("END", in: text)

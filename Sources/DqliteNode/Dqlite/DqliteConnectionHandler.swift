@@ -1,13 +1,15 @@
 import DqliteEngine
 import DqliteFraming
 import DqliteProtocol
+import DqliteRaft
 import DqliteWire
 import Logging
 import NIOCore
 
 /// Serves one connection of the dqlite encoding.
-final class DqliteConnectionHandler: ChannelDuplexHandler {
+final class DqliteConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
+    typealias InboundOut = ByteBuffer
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
@@ -166,8 +168,8 @@ final class DqliteConnectionHandler: ChannelDuplexHandler {
         case .dump(let dump): self.dump(dump.name)
         case .interrupt: self.answer(EmptyResponse(), context: context)
         case .leader where self.isLegacy:
-            let address = self.node.isLeader ? self.node.address : ""
-            self.answer(LegacyServerResponse(address: address), context: context)
+            self.answer(LegacyServerResponse(address: self.node.knownLeader?.address ?? ""), context: context)
+        case .connect(let connect): self.becomePeer(connect, context: context)
         case .some(let body): self.answer(self.node.answer(body), context: context)
         case nil: self.fail(.unknownRequest, context: context)
         }
@@ -222,8 +224,44 @@ final class DqliteConnectionHandler: ChannelDuplexHandler {
             default: self.fail(.unknownRequest, context: context)
             }
         case .failure(let error): self.fail(error, context: context)
-        case .close: self.close(context: context)
+        case .later(let begin):
+            let eventLoop = context.eventLoop
+            let connection = NIOLoopBound(self, eventLoop: eventLoop)
+            begin { result in
+                eventLoop.execute { connection.value.answeredLater(result) }
+            }
         }
+    }
+
+    /// What the cluster was asked for is done, or not.
+    private func answeredLater(_ result: Result<Response.Body, EngineError>) {
+        guard let context = self.context else { return }
+        switch result {
+        case .success(let body): self.answer(.response(body), context: context)
+        case .failure(let error): self.fail(error, context: context)
+        }
+        self.proceed(context: context)
+        self.flushIfNeeded(context: context)
+    }
+
+    /// The connection is from now on a stream of messages from another node.
+    private func becomePeer(_ connect: ConnectRequest, context: ChannelHandlerContext) {
+        guard let peers = self.node.peers, connect.serverID != 0, connect.serverID != self.node.id else {
+            return self.close(context: context)
+        }
+        let rest = self.received
+        self.abandon()
+        peers.connected(NodeID(connect.serverID), address: connect.address)
+        let handler = PeerHandler(
+            node: self.node, receiver: peers, form: .c, sender: NodeID(connect.serverID), logger: self.logger)
+        do {
+            try context.pipeline.syncOperations.addHandler(handler, position: .after(self))
+        } catch {
+            return context.close(promise: nil)
+        }
+        if rest.readableBytes > 0 { context.fireChannelRead(self.wrapInboundOut(rest)) }
+        context.pipeline.syncOperations.removeHandler(self, promise: nil)
+        context.read()
     }
 
     private func answer(_ response: some ResponseMessage, revision: UInt8 = 0, context: ChannelHandlerContext) {

@@ -264,7 +264,19 @@ final class ProtobufConnectionHandler: ChannelDuplexHandler {
             switch self.node.answer(body) {
             case .response(let body, _): answer(self, body)
             case .failure(let error): answer(self, .failure(error.response))
-            case .close: self.close()
+            case .later(let begin):
+                guard let eventLoop = self.context?.eventLoop else { return }
+                let reply = NIOLoopBound((self, answer), eventLoop: eventLoop)
+                begin { result in
+                    eventLoop.execute {
+                        let (handler, answer) = reply.value
+                        switch result {
+                        case .success(let body): answer(handler, body)
+                        case .failure(let error): answer(handler, .failure(error.response))
+                        }
+                        handler.flushIfNeeded()
+                    }
+                }
             }
         }
     }

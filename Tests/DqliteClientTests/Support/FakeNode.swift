@@ -55,8 +55,11 @@ final class FakeNode: Sendable {
     }
 
     /// Runs `body` beside a node that it listens to.
+    ///
+    /// - Parameter handling: Answers a request; false: it is for the test to take.
     static func with<Value>(
         _ encoding: WireEncoding, answersOpen: Bool = true,
+        handling: @escaping @Sendable (Exchange) throws -> Bool = { _ in false },
         _ body: (FakeNode) async throws -> Value
     ) async throws -> Value {
         let (stream, continuation) = AsyncStream.makeStream(of: Exchange.self)
@@ -64,7 +67,9 @@ final class FakeNode: Sendable {
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(
-                        FakeNodeHandler(encoding: encoding, answersOpen: answersOpen) { continuation.yield($0) })
+                        FakeNodeHandler(encoding: encoding, answersOpen: answersOpen) { exchange in
+                            if try !handling(exchange) { continuation.yield(exchange) }
+                        })
                 }
             }
             .bind(host: "127.0.0.1", port: 0).get()
@@ -100,11 +105,11 @@ private final class FakeNodeHandler: ChannelInboundHandler {
 
     let encoding: WireEncoding
     let answersOpen: Bool
-    let handle: (FakeNode.Exchange) -> Void
+    let handle: (FakeNode.Exchange) throws -> Void
     var inbound = ByteBuffer()
     var hasPreface = false
 
-    init(encoding: WireEncoding, answersOpen: Bool, handle: @escaping (FakeNode.Exchange) -> Void) {
+    init(encoding: WireEncoding, answersOpen: Bool, handle: @escaping (FakeNode.Exchange) throws -> Void) {
         self.encoding = encoding
         self.answersOpen = answersOpen
         self.handle = handle
@@ -125,7 +130,7 @@ private final class FakeNodeHandler: ChannelInboundHandler {
                     request: request, encoding: self.encoding, channel: context.channel)
                 switch request.body {
                 case .open where self.answersOpen: try exchange.answer(.database(DatabaseResponse(databaseID: 0)))
-                default: self.handle(exchange)
+                default: try self.handle(exchange)
                 }
             }
         } catch {

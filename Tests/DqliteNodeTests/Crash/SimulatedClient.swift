@@ -33,8 +33,12 @@ final class SimulatedClient {
         if let error = try self.startExec(sql).wait().failure { throw error }
     }
 
+    func startQuery(_ sql: String, _ answer: Answer = Answer()) throws -> Answer {
+        try self.start(QuerySQLRequest(sql: sql), answer)
+    }
+
     func query(_ sql: String) throws -> [[Value]] {
-        let end = try self.start(QuerySQLRequest(sql: sql), Answer()).wait()
+        let end = try self.startQuery(sql).wait()
         if let error = end.failure { throw error }
         var rows: [[Value]] = []
         var width = 0

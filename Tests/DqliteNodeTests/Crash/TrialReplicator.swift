@@ -110,6 +110,10 @@ final class TrialReplicator: Replicator {
         return self.local.durableIndex
     }
 
+    var holdsLease: Bool { true }
+
+    func confirmLeadership(_ completion: @escaping @Sendable (Bool) -> Void) { completion(true) }
+
     func beginCheckpoint(of database: String, through index: LogIndex) throws(ReplicationFailure) {
         if self.defect == .skipsIntent { return }
         try self.local.beginCheckpoint(of: database, through: index)

@@ -58,7 +58,7 @@ struct DqliteHandlerTests {
     @Test func membership() throws {
         let test = try self.connected()
         for request: any RequestMessage in [
-            AddRequest(serverID: 2, address: "a:1"), AssignRequest(serverID: 1), RemoveRequest(serverID: 1),
+            AddRequest(serverID: 1, address: "a:1"), AssignRequest(serverID: 7), RemoveRequest(serverID: 7),
         ] {
             let failure: FailureResponse = try test.call(request)
             #expect(failure.code == FailureCode.error)

@@ -1,5 +1,6 @@
 import DqliteEngine
 import DqliteProtocol
+import DqliteRaft
 import Logging
 import Synchronization
 
@@ -132,13 +133,54 @@ final class FakeSession: StorageSession {
 extension NodeState {
     /// A node of a test: the node 1 at 127.0.0.1:9001.
     static func forTests(
-        id: UInt64 = 1, storage: any Storage,
+        id: UInt64 = 1, storage: any Storage, serves: Bool = true,
         change: (inout DqliteNodeConfiguration.Limits) -> Void = { _ in }
     ) -> NodeState {
         var limits = DqliteNodeConfiguration.Limits()
         change(&limits)
         return NodeState(
             id: id, address: "127.0.0.1:9001", failureDomain: 3, limits: limits, timeouts: .init(), storage: storage,
-            metrics: NodeMetrics(), logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            cluster: FakeCluster(id: id, serves: serves), metrics: NodeMetrics(),
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     }
+}
+
+/// A cluster of the node 1, which leads; another id is no member of any.
+final class FakeCluster: Cluster {
+    private let id: UInt64
+    private let serves: Bool
+
+    /// - Parameter serves: false: it leads, and does not know yet all that is committed.
+    init(id: UInt64, serves: Bool = true) {
+        self.id = id
+        self.serves = serves
+    }
+
+    private var isMember: Bool { self.id == 1 || self.id == DqliteNodeConfiguration.bootstrapID }
+
+    var isServing: Bool { self.serves && self.isMember }
+
+    var view: ClusterView {
+        guard self.isMember else { return ClusterView() }
+        let server = Configuration.Server(id: NodeID(self.id), address: "127.0.0.1:9001", role: .voter)
+        return ClusterView(
+            term: Term(1), role: .leader, leader: NodeID(self.id), configuration: Configuration(servers: [server]),
+            configurationIndex: LogIndex(1))
+    }
+
+    func change(_ change: ClusterChange, completion: @escaping @Sendable (Result<Void, EngineError>) -> Void) {
+        guard self.isServing else { return completion(.failure(.notLeader)) }
+        switch change {
+        case .member(.add(let id, _)) where id == NodeID(self.id):
+            completion(.failure(EngineError(RaftError.alreadyMember(id))))
+        case .member(.add): completion(.success(()))
+        case .member(.assign(let id, _)), .member(.remove(let id)):
+            completion(.failure(EngineError(RaftError.unknownServer(id))))
+        case .transfer(let target): completion(.failure(EngineError(RaftError.invalidTransferTarget(target))))
+        }
+    }
+
+    func confirmFreshness(
+        within bound: Duration, completion: @escaping @Sendable (Result<Void, EngineError>) -> Void
+    ) { completion(self.isServing ? .success(()) : .failure(.noFreshness)) }
 }

@@ -74,7 +74,7 @@ struct ProtobufHandlerTests {
             (Request(requestID: 1, body: .batch(BatchRequest())), FailureCode.error),
             (Request(requestID: 1, exactlyOnceSession: 1, body: .leader(LeaderRequest())), FailureCode.error),
             (Request(requestID: 1, body: .connect(ConnectRequest())), FailureCode.error),
-            (Request(requestID: 1, body: .add(AddRequest(serverID: 2))), FailureCode.error),
+            (Request(requestID: 1, body: .add(AddRequest(serverID: 1))), FailureCode.error),
             (Request(requestID: 1, body: .transfer(TransferRequest())), FailureCode.error),
             (Request(requestID: 1, body: .interrupt(InterruptRequest())), FailureCode.error),
             (Request(requestID: 1, body: .closeSession(CloseSessionRequest())), FailureCode.error),

@@ -172,6 +172,45 @@ public let oracleMessages: [OracleMessage] = [
     OracleMessage("TimeoutNow", Dqlite_TimeoutNow.self) {
         UnsafeMutableRawPointer(dqlite__timeout_now__unpack(nil, $0, $1))
     },
+    OracleMessage("RoundMark", Dqlite_RoundMark.self) {
+        UnsafeMutableRawPointer(dqlite__round_mark__unpack(nil, $0, $1))
+    },
+    OracleMessage("MessagePart", Dqlite_MessagePart.self) {
+        UnsafeMutableRawPointer(dqlite__message_part__unpack(nil, $0, $1))
+    },
+    OracleMessage("ReadIndexRequest", Dqlite_ReadIndexRequest.self) {
+        UnsafeMutableRawPointer(dqlite__read_index_request__unpack(nil, $0, $1))
+    },
+    OracleMessage("ReadIndexResult", Dqlite_ReadIndexResult.self) {
+        UnsafeMutableRawPointer(dqlite__read_index_result__unpack(nil, $0, $1))
+    },
+    OracleMessage("SnapshotBegin", Dqlite_SnapshotBegin.self) {
+        UnsafeMutableRawPointer(dqlite__snapshot_begin__unpack(nil, $0, $1))
+    },
+    OracleMessage("SnapshotFile", Dqlite_SnapshotFile.self) {
+        UnsafeMutableRawPointer(dqlite__snapshot_file__unpack(nil, $0, $1))
+    },
+    OracleMessage("SnapshotChunk", Dqlite_SnapshotChunk.self) {
+        UnsafeMutableRawPointer(dqlite__snapshot_chunk__unpack(nil, $0, $1))
+    },
+    OracleMessage("SnapshotFileEnd", Dqlite_SnapshotFileEnd.self) {
+        UnsafeMutableRawPointer(dqlite__snapshot_file_end__unpack(nil, $0, $1))
+    },
+    OracleMessage("SnapshotEnd", Dqlite_SnapshotEnd.self) {
+        UnsafeMutableRawPointer(dqlite__snapshot_end__unpack(nil, $0, $1))
+    },
+    OracleMessage("SnapshotAccepted", Dqlite_SnapshotAccepted.self) {
+        UnsafeMutableRawPointer(dqlite__snapshot_accepted__unpack(nil, $0, $1))
+    },
+    OracleMessage("SnapshotProgress", Dqlite_SnapshotProgress.self) {
+        UnsafeMutableRawPointer(dqlite__snapshot_progress__unpack(nil, $0, $1))
+    },
+    OracleMessage("SnapshotReceived", Dqlite_SnapshotReceived.self) {
+        UnsafeMutableRawPointer(dqlite__snapshot_received__unpack(nil, $0, $1))
+    },
+    OracleMessage("SnapshotFailed", Dqlite_SnapshotFailed.self) {
+        UnsafeMutableRawPointer(dqlite__snapshot_failed__unpack(nil, $0, $1))
+    },
     OracleMessage("RaftServer", Dqlite_RaftServer.self) {
         UnsafeMutableRawPointer(dqlite__raft_server__unpack(nil, $0, $1))
     },
@@ -190,6 +229,9 @@ public let oracleMessages: [OracleMessage] = [
     OracleMessage("CheckpointRecord", Dqlite_CheckpointRecord.self) {
         UnsafeMutableRawPointer(dqlite__checkpoint_record__unpack(nil, $0, $1))
     },
+    OracleMessage("ConfigurationRecord", Dqlite_ConfigurationRecord.self) {
+        UnsafeMutableRawPointer(dqlite__configuration_record__unpack(nil, $0, $1))
+    },
     OracleMessage("CutRecord", Dqlite_CutRecord.self) {
         UnsafeMutableRawPointer(dqlite__cut_record__unpack(nil, $0, $1))
     },
@@ -198,6 +240,12 @@ public let oracleMessages: [OracleMessage] = [
     },
     OracleMessage("NodeIdentity", Dqlite_NodeIdentity.self) {
         UnsafeMutableRawPointer(dqlite__node_identity__unpack(nil, $0, $1))
+    },
+    OracleMessage("InstallationRecord", Dqlite_InstallationRecord.self) {
+        UnsafeMutableRawPointer(dqlite__installation_record__unpack(nil, $0, $1))
+    },
+    OracleMessage("ReceivedDatabase", Dqlite_ReceivedDatabase.self) {
+        UnsafeMutableRawPointer(dqlite__received_database__unpack(nil, $0, $1))
     },
     OracleMessage("Value", Dqlite_Value.self) {
         UnsafeMutableRawPointer(dqlite__value__unpack(nil, $0, $1))

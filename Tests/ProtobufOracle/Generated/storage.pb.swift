@@ -10,6 +10,11 @@
 
 /// The files of a node's own log. All checksums are CRC-32C (Castagnoli) over the native form of what they cover.
 
+#if canImport(FoundationEssentials)
+public import FoundationEssentials
+#else
+public import Foundation
+#endif
 public import SwiftProtobuf
 
 // If the compiler emits an error on this type, it is because this file
@@ -40,6 +45,9 @@ public nonisolated enum Dqlite_RecordType: SwiftProtobuf.Enum, Swift.CaseIterabl
 
   /// Nothing: an empty body. It is written to prove that what precedes it was synced.
   case mark // = 4
+
+  /// Who is in the cluster: ConfigurationRecord.
+  case configuration // = 5
   case UNRECOGNIZED(Int)
 
   public init() {
@@ -53,6 +61,7 @@ public nonisolated enum Dqlite_RecordType: SwiftProtobuf.Enum, Swift.CaseIterabl
     case 2: self = .checkpoint
     case 3: self = .cut
     case 4: self = .mark
+    case 5: self = .configuration
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -64,6 +73,7 @@ public nonisolated enum Dqlite_RecordType: SwiftProtobuf.Enum, Swift.CaseIterabl
     case .checkpoint: return 2
     case .cut: return 3
     case .mark: return 4
+    case .configuration: return 5
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -75,12 +85,13 @@ public nonisolated enum Dqlite_RecordType: SwiftProtobuf.Enum, Swift.CaseIterabl
     .checkpoint,
     .cut,
     .mark,
+    .configuration,
   ]
 
 }
 
 /// The first 64 bytes of a segment, the files that the log is made of. A segment gets its name only after its header and its
-/// first records, which repeat the CheckpointRecord of every database, are on disk.
+/// first records, which repeat the CheckpointRecord of every database and the newest ConfigurationRecord, are on disk.
 public nonisolated struct Dqlite_SegmentHeader: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -188,6 +199,23 @@ public nonisolated struct Dqlite_CheckpointRecord: Sendable {
   public init() {}
 }
 
+/// The newest configuration of the cluster that an entry held, for when that entry is in the log no more.
+public nonisolated struct Dqlite_ConfigurationRecord: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Index of the entry.
+  public var index: UInt64 = 0
+
+  /// Its data: a RaftConfiguration in its native form.
+  public var configuration: Data = Data()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
 /// The next entry follows the one named here: those after it do not count. When the log does not hold the one named here, it is
 /// empty, and begins after it.
 public nonisolated struct Dqlite_CutRecord: Sendable {
@@ -263,12 +291,69 @@ public nonisolated struct Dqlite_NodeIdentity: Sendable {
   public init() {}
 }
 
+/// What a node received from the leader in place of entries that the leader has no more: copies of the databases, made while
+/// they were written to. The file lies beside them, and its directory gets its name when all of them are on the disk; from
+/// then on they replace what the node had.
+public nonisolated struct Dqlite_InstallationRecord: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// "dqlitsnp", read as a word.
+  public var magic: UInt64 = 0
+
+  /// Format of the file.
+  public var format: UInt32 = 0
+
+  /// Checksum of the file with this field as zero.
+  public var checksum: UInt32 = 0
+
+  /// Index of the last entry that all copies contain: the log goes on after it.
+  public var lastIndex: UInt64 = 0
+
+  /// Term of that entry.
+  public var lastTerm: UInt64 = 0
+
+  /// Copies hold pages of entries up to here: nobody may read them before those are applied.
+  public var newestIntent: UInt64 = 0
+
+  /// Index of the entry that holds the configuration.
+  public var configurationIndex: UInt64 = 0
+
+  /// The configuration: a RaftConfiguration in its native form.
+  public var configuration: Data = Data()
+
+  /// The databases.
+  public var databases: [Dqlite_ReceivedDatabase] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// A copy of a database.
+public nonisolated struct Dqlite_ReceivedDatabase: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Name of the database.
+  public var name: String = String()
+
+  /// The highest index whose pages the copy may hold.
+  public var intent: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "dqlite"
 
 nonisolated extension Dqlite_RecordType: SwiftProtobuf._ProtoNameProviding {
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0RECORD_TYPE_NONE\0\u{1}RECORD_TYPE_ENTRIES\0\u{1}RECORD_TYPE_CHECKPOINT\0\u{1}RECORD_TYPE_CUT\0\u{1}RECORD_TYPE_MARK\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0RECORD_TYPE_NONE\0\u{1}RECORD_TYPE_ENTRIES\0\u{1}RECORD_TYPE_CHECKPOINT\0\u{1}RECORD_TYPE_CUT\0\u{1}RECORD_TYPE_MARK\0\u{1}RECORD_TYPE_CONFIGURATION\0")
 }
 
 nonisolated extension Dqlite_SegmentHeader: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
@@ -471,6 +556,41 @@ nonisolated extension Dqlite_CheckpointRecord: SwiftProtobuf.Message, SwiftProto
   }
 }
 
+nonisolated extension Dqlite_ConfigurationRecord: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ConfigurationRecord"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}index\0\u{1}configuration\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.index) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.configuration) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.index != 0 {
+      try visitor.visitSingularUInt64Field(value: self.index, fieldNumber: 1)
+    }
+    if !self.configuration.isEmpty {
+      try visitor.visitSingularBytesField(value: self.configuration, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dqlite_ConfigurationRecord, rhs: Dqlite_ConfigurationRecord) -> Bool {
+    if lhs.index != rhs.index {return false}
+    if lhs.configuration != rhs.configuration {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension Dqlite_CutRecord: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".CutRecord"
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}last_index\0\u{3}last_term\0")
@@ -606,6 +726,111 @@ nonisolated extension Dqlite_NodeIdentity: SwiftProtobuf.Message, SwiftProtobuf.
     if lhs.checksum != rhs.checksum {return false}
     if lhs.nodeID != rhs.nodeID {return false}
     if lhs.address != rhs.address {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dqlite_InstallationRecord: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".InstallationRecord"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}magic\0\u{1}format\0\u{1}checksum\0\u{3}last_index\0\u{3}last_term\0\u{3}newest_intent\0\u{3}configuration_index\0\u{1}configuration\0\u{1}databases\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularFixed64Field(value: &self.magic) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.format) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.checksum) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.lastIndex) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.lastTerm) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.newestIntent) }()
+      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.configurationIndex) }()
+      case 8: try { try decoder.decodeSingularBytesField(value: &self.configuration) }()
+      case 9: try { try decoder.decodeRepeatedMessageField(value: &self.databases) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.magic != 0 {
+      try visitor.visitSingularFixed64Field(value: self.magic, fieldNumber: 1)
+    }
+    if self.format != 0 {
+      try visitor.visitSingularUInt32Field(value: self.format, fieldNumber: 2)
+    }
+    if self.checksum != 0 {
+      try visitor.visitSingularUInt32Field(value: self.checksum, fieldNumber: 3)
+    }
+    if self.lastIndex != 0 {
+      try visitor.visitSingularUInt64Field(value: self.lastIndex, fieldNumber: 4)
+    }
+    if self.lastTerm != 0 {
+      try visitor.visitSingularUInt64Field(value: self.lastTerm, fieldNumber: 5)
+    }
+    if self.newestIntent != 0 {
+      try visitor.visitSingularUInt64Field(value: self.newestIntent, fieldNumber: 6)
+    }
+    if self.configurationIndex != 0 {
+      try visitor.visitSingularUInt64Field(value: self.configurationIndex, fieldNumber: 7)
+    }
+    if !self.configuration.isEmpty {
+      try visitor.visitSingularBytesField(value: self.configuration, fieldNumber: 8)
+    }
+    if !self.databases.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.databases, fieldNumber: 9)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dqlite_InstallationRecord, rhs: Dqlite_InstallationRecord) -> Bool {
+    if lhs.magic != rhs.magic {return false}
+    if lhs.format != rhs.format {return false}
+    if lhs.checksum != rhs.checksum {return false}
+    if lhs.lastIndex != rhs.lastIndex {return false}
+    if lhs.lastTerm != rhs.lastTerm {return false}
+    if lhs.newestIntent != rhs.newestIntent {return false}
+    if lhs.configurationIndex != rhs.configurationIndex {return false}
+    if lhs.configuration != rhs.configuration {return false}
+    if lhs.databases != rhs.databases {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Dqlite_ReceivedDatabase: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ReceivedDatabase"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}intent\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.intent) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    if self.intent != 0 {
+      try visitor.visitSingularUInt64Field(value: self.intent, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Dqlite_ReceivedDatabase, rhs: Dqlite_ReceivedDatabase) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs.intent != rhs.intent {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -22,6 +22,19 @@ typedef struct Dqlite__RequestVote Dqlite__RequestVote;
 typedef struct Dqlite__RequestVoteResult Dqlite__RequestVoteResult;
 typedef struct Dqlite__InstallSnapshot Dqlite__InstallSnapshot;
 typedef struct Dqlite__TimeoutNow Dqlite__TimeoutNow;
+typedef struct Dqlite__RoundMark Dqlite__RoundMark;
+typedef struct Dqlite__MessagePart Dqlite__MessagePart;
+typedef struct Dqlite__ReadIndexRequest Dqlite__ReadIndexRequest;
+typedef struct Dqlite__ReadIndexResult Dqlite__ReadIndexResult;
+typedef struct Dqlite__SnapshotBegin Dqlite__SnapshotBegin;
+typedef struct Dqlite__SnapshotFile Dqlite__SnapshotFile;
+typedef struct Dqlite__SnapshotChunk Dqlite__SnapshotChunk;
+typedef struct Dqlite__SnapshotFileEnd Dqlite__SnapshotFileEnd;
+typedef struct Dqlite__SnapshotEnd Dqlite__SnapshotEnd;
+typedef struct Dqlite__SnapshotAccepted Dqlite__SnapshotAccepted;
+typedef struct Dqlite__SnapshotProgress Dqlite__SnapshotProgress;
+typedef struct Dqlite__SnapshotReceived Dqlite__SnapshotReceived;
+typedef struct Dqlite__SnapshotFailed Dqlite__SnapshotFailed;
 typedef struct Dqlite__RaftServer Dqlite__RaftServer;
 typedef struct Dqlite__RaftConfiguration Dqlite__RaftConfiguration;
 
@@ -274,6 +287,255 @@ struct  Dqlite__TimeoutNow
 
 
 /*
+ * Between nodes of ours: the round of heartbeats that the next AppendEntries on the stream belongs to, or the newest round that
+ * the sender of the next AppendEntriesResult has seen. Without it the round is zero.
+ */
+struct  Dqlite__RoundMark
+{
+  ProtobufCMessage base;
+  /*
+   * The number of the round.
+   */
+  uint64_t round;
+};
+#define DQLITE__ROUND_MARK__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dqlite__round_mark__descriptor) \
+    , 0 }
+
+
+/*
+ * A piece of a message that is too long to be sent at once: between nodes of ours, so that heartbeats pass. The pieces of one
+ * message come in order, with whole messages in between, but not with pieces of another.
+ */
+struct  Dqlite__MessagePart
+{
+  ProtobufCMessage base;
+  /*
+   * Size in bytes of the message, header and all.
+   */
+  uint64_t message_size;
+  /*
+   * The next bytes of it.
+   */
+  ProtobufCBinaryData data;
+};
+#define DQLITE__MESSAGE_PART__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dqlite__message_part__descriptor) \
+    , 0, {0,NULL} }
+
+
+/*
+ * A follower of ours asks the leader for an index at which a read is linearizable.
+ */
+struct  Dqlite__ReadIndexRequest
+{
+  ProtobufCMessage base;
+  /*
+   * What the follower calls the question.
+   */
+  uint64_t context;
+};
+#define DQLITE__READ_INDEX_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dqlite__read_index_request__descriptor) \
+    , 0 }
+
+
+/*
+ * Answers ReadIndexRequest.
+ */
+struct  Dqlite__ReadIndexResult
+{
+  ProtobufCMessage base;
+  /*
+   * What the follower called the question.
+   */
+  uint64_t context;
+  /*
+   * What has to be applied before the read; zero: the node that was asked does not lead (any more).
+   */
+  uint64_t index;
+};
+#define DQLITE__READ_INDEX_RESULT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dqlite__read_index_result__descriptor) \
+    , 0, 0 }
+
+
+/*
+ * Begins to send a copy of all databases, in place of entries that are no longer in the log: between nodes of ours, on a
+ * connection of its own. The receiver answers with SnapshotAccepted or SnapshotFailed. Then come for each database SnapshotFile,
+ * SnapshotChunk as often as it takes, and SnapshotFileEnd; and SnapshotEnd at last. The receiver answers each of these, but the last, with
+ * SnapshotProgress, and the sender waits for that before it sends the next.
+ */
+struct  Dqlite__SnapshotBegin
+{
+  ProtobufCMessage base;
+  /*
+   * The leader's term.
+   */
+  uint64_t term;
+  /*
+   * Index of the last entry that all files contain when the copy begins.
+   */
+  uint64_t last_index;
+  /*
+   * Term of that entry.
+   */
+  uint64_t last_term;
+  /*
+   * Size of all files together when the copy begins.
+   */
+  uint64_t size;
+  /*
+   * Index of the entry that holds the configuration.
+   */
+  uint64_t configuration_index;
+  /*
+   * The configuration: a RaftConfiguration in its native form.
+   */
+  ProtobufCBinaryData configuration;
+};
+#define DQLITE__SNAPSHOT_BEGIN__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dqlite__snapshot_begin__descriptor) \
+    , 0, 0, 0, 0, 0, {0,NULL} }
+
+
+/*
+ * Begins the file of a database.
+ */
+struct  Dqlite__SnapshotFile
+{
+  ProtobufCMessage base;
+  /*
+   * How many bytes come at most: a file that shrinks has less.
+   */
+  uint64_t size;
+  /*
+   * Name of the database.
+   */
+  char *name;
+};
+#define DQLITE__SNAPSHOT_FILE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dqlite__snapshot_file__descriptor) \
+    , 0, (char *)protobuf_c_empty_string }
+
+
+/*
+ * The next bytes of a file.
+ */
+struct  Dqlite__SnapshotChunk
+{
+  ProtobufCMessage base;
+  /*
+   * Where in the file they belong: where those before them ended.
+   */
+  uint64_t offset;
+  /*
+   * The bytes.
+   */
+  ProtobufCBinaryData data;
+};
+#define DQLITE__SNAPSHOT_CHUNK__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dqlite__snapshot_chunk__descriptor) \
+    , 0, {0,NULL} }
+
+
+/*
+ * Ends a file.
+ */
+struct  Dqlite__SnapshotFileEnd
+{
+  ProtobufCMessage base;
+  /*
+   * The highest index whose pages the copy may hold. The sender's own log has that entry on its disk.
+   */
+  uint64_t intent;
+};
+#define DQLITE__SNAPSHOT_FILE_END__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dqlite__snapshot_file_end__descriptor) \
+    , 0 }
+
+
+/*
+ * All files were sent. Answered with SnapshotReceived when they are on the receiver's disk.
+ */
+struct  Dqlite__SnapshotEnd
+{
+  ProtobufCMessage base;
+  /*
+   * The highest index whose pages any of the copies may hold; at least the index that the copy began with.
+   */
+  uint64_t newest_intent;
+};
+#define DQLITE__SNAPSHOT_END__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dqlite__snapshot_end__descriptor) \
+    , 0 }
+
+
+/*
+ * The receiver takes the snapshot.
+ */
+struct  Dqlite__SnapshotAccepted
+{
+  ProtobufCMessage base;
+  /*
+   * How many bytes a chunk may have.
+   */
+  uint64_t chunk_size;
+};
+#define DQLITE__SNAPSHOT_ACCEPTED__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dqlite__snapshot_accepted__descriptor) \
+    , 0 }
+
+
+/*
+ * The receiver has handed to its disk what it was sent, and waits for more.
+ */
+struct  Dqlite__SnapshotProgress
+{
+  ProtobufCMessage base;
+  /*
+   * Bytes of all files up to now.
+   */
+  uint64_t size;
+};
+#define DQLITE__SNAPSHOT_PROGRESS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dqlite__snapshot_progress__descriptor) \
+    , 0 }
+
+
+/*
+ * The snapshot is on the receiver's disk, and replaces what it had, now or at its next start.
+ */
+struct  Dqlite__SnapshotReceived
+{
+  ProtobufCMessage base;
+  /*
+   * Index of the last entry that all files contain.
+   */
+  uint64_t last_index;
+};
+#define DQLITE__SNAPSHOT_RECEIVED__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dqlite__snapshot_received__descriptor) \
+    , 0 }
+
+
+/*
+ * Whoever sends it gives up: the connection ends, and what was received is of no use.
+ */
+struct  Dqlite__SnapshotFailed
+{
+  ProtobufCMessage base;
+  /*
+   * Why, for a person.
+   */
+  char *message;
+};
+#define DQLITE__SNAPSHOT_FAILED__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dqlite__snapshot_failed__descriptor) \
+    , (char *)protobuf_c_empty_string }
+
+
+/*
  * One server in a configuration.
  */
 struct  Dqlite__RaftServer
@@ -452,6 +714,253 @@ Dqlite__TimeoutNow *
 void   dqlite__timeout_now__free_unpacked
                      (Dqlite__TimeoutNow *message,
                       ProtobufCAllocator *allocator);
+/* Dqlite__RoundMark methods */
+void   dqlite__round_mark__init
+                     (Dqlite__RoundMark         *message);
+size_t dqlite__round_mark__get_packed_size
+                     (const Dqlite__RoundMark   *message);
+size_t dqlite__round_mark__pack
+                     (const Dqlite__RoundMark   *message,
+                      uint8_t             *out);
+size_t dqlite__round_mark__pack_to_buffer
+                     (const Dqlite__RoundMark   *message,
+                      ProtobufCBuffer     *buffer);
+Dqlite__RoundMark *
+       dqlite__round_mark__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dqlite__round_mark__free_unpacked
+                     (Dqlite__RoundMark *message,
+                      ProtobufCAllocator *allocator);
+/* Dqlite__MessagePart methods */
+void   dqlite__message_part__init
+                     (Dqlite__MessagePart         *message);
+size_t dqlite__message_part__get_packed_size
+                     (const Dqlite__MessagePart   *message);
+size_t dqlite__message_part__pack
+                     (const Dqlite__MessagePart   *message,
+                      uint8_t             *out);
+size_t dqlite__message_part__pack_to_buffer
+                     (const Dqlite__MessagePart   *message,
+                      ProtobufCBuffer     *buffer);
+Dqlite__MessagePart *
+       dqlite__message_part__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dqlite__message_part__free_unpacked
+                     (Dqlite__MessagePart *message,
+                      ProtobufCAllocator *allocator);
+/* Dqlite__ReadIndexRequest methods */
+void   dqlite__read_index_request__init
+                     (Dqlite__ReadIndexRequest         *message);
+size_t dqlite__read_index_request__get_packed_size
+                     (const Dqlite__ReadIndexRequest   *message);
+size_t dqlite__read_index_request__pack
+                     (const Dqlite__ReadIndexRequest   *message,
+                      uint8_t             *out);
+size_t dqlite__read_index_request__pack_to_buffer
+                     (const Dqlite__ReadIndexRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Dqlite__ReadIndexRequest *
+       dqlite__read_index_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dqlite__read_index_request__free_unpacked
+                     (Dqlite__ReadIndexRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Dqlite__ReadIndexResult methods */
+void   dqlite__read_index_result__init
+                     (Dqlite__ReadIndexResult         *message);
+size_t dqlite__read_index_result__get_packed_size
+                     (const Dqlite__ReadIndexResult   *message);
+size_t dqlite__read_index_result__pack
+                     (const Dqlite__ReadIndexResult   *message,
+                      uint8_t             *out);
+size_t dqlite__read_index_result__pack_to_buffer
+                     (const Dqlite__ReadIndexResult   *message,
+                      ProtobufCBuffer     *buffer);
+Dqlite__ReadIndexResult *
+       dqlite__read_index_result__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dqlite__read_index_result__free_unpacked
+                     (Dqlite__ReadIndexResult *message,
+                      ProtobufCAllocator *allocator);
+/* Dqlite__SnapshotBegin methods */
+void   dqlite__snapshot_begin__init
+                     (Dqlite__SnapshotBegin         *message);
+size_t dqlite__snapshot_begin__get_packed_size
+                     (const Dqlite__SnapshotBegin   *message);
+size_t dqlite__snapshot_begin__pack
+                     (const Dqlite__SnapshotBegin   *message,
+                      uint8_t             *out);
+size_t dqlite__snapshot_begin__pack_to_buffer
+                     (const Dqlite__SnapshotBegin   *message,
+                      ProtobufCBuffer     *buffer);
+Dqlite__SnapshotBegin *
+       dqlite__snapshot_begin__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dqlite__snapshot_begin__free_unpacked
+                     (Dqlite__SnapshotBegin *message,
+                      ProtobufCAllocator *allocator);
+/* Dqlite__SnapshotFile methods */
+void   dqlite__snapshot_file__init
+                     (Dqlite__SnapshotFile         *message);
+size_t dqlite__snapshot_file__get_packed_size
+                     (const Dqlite__SnapshotFile   *message);
+size_t dqlite__snapshot_file__pack
+                     (const Dqlite__SnapshotFile   *message,
+                      uint8_t             *out);
+size_t dqlite__snapshot_file__pack_to_buffer
+                     (const Dqlite__SnapshotFile   *message,
+                      ProtobufCBuffer     *buffer);
+Dqlite__SnapshotFile *
+       dqlite__snapshot_file__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dqlite__snapshot_file__free_unpacked
+                     (Dqlite__SnapshotFile *message,
+                      ProtobufCAllocator *allocator);
+/* Dqlite__SnapshotChunk methods */
+void   dqlite__snapshot_chunk__init
+                     (Dqlite__SnapshotChunk         *message);
+size_t dqlite__snapshot_chunk__get_packed_size
+                     (const Dqlite__SnapshotChunk   *message);
+size_t dqlite__snapshot_chunk__pack
+                     (const Dqlite__SnapshotChunk   *message,
+                      uint8_t             *out);
+size_t dqlite__snapshot_chunk__pack_to_buffer
+                     (const Dqlite__SnapshotChunk   *message,
+                      ProtobufCBuffer     *buffer);
+Dqlite__SnapshotChunk *
+       dqlite__snapshot_chunk__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dqlite__snapshot_chunk__free_unpacked
+                     (Dqlite__SnapshotChunk *message,
+                      ProtobufCAllocator *allocator);
+/* Dqlite__SnapshotFileEnd methods */
+void   dqlite__snapshot_file_end__init
+                     (Dqlite__SnapshotFileEnd         *message);
+size_t dqlite__snapshot_file_end__get_packed_size
+                     (const Dqlite__SnapshotFileEnd   *message);
+size_t dqlite__snapshot_file_end__pack
+                     (const Dqlite__SnapshotFileEnd   *message,
+                      uint8_t             *out);
+size_t dqlite__snapshot_file_end__pack_to_buffer
+                     (const Dqlite__SnapshotFileEnd   *message,
+                      ProtobufCBuffer     *buffer);
+Dqlite__SnapshotFileEnd *
+       dqlite__snapshot_file_end__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dqlite__snapshot_file_end__free_unpacked
+                     (Dqlite__SnapshotFileEnd *message,
+                      ProtobufCAllocator *allocator);
+/* Dqlite__SnapshotEnd methods */
+void   dqlite__snapshot_end__init
+                     (Dqlite__SnapshotEnd         *message);
+size_t dqlite__snapshot_end__get_packed_size
+                     (const Dqlite__SnapshotEnd   *message);
+size_t dqlite__snapshot_end__pack
+                     (const Dqlite__SnapshotEnd   *message,
+                      uint8_t             *out);
+size_t dqlite__snapshot_end__pack_to_buffer
+                     (const Dqlite__SnapshotEnd   *message,
+                      ProtobufCBuffer     *buffer);
+Dqlite__SnapshotEnd *
+       dqlite__snapshot_end__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dqlite__snapshot_end__free_unpacked
+                     (Dqlite__SnapshotEnd *message,
+                      ProtobufCAllocator *allocator);
+/* Dqlite__SnapshotAccepted methods */
+void   dqlite__snapshot_accepted__init
+                     (Dqlite__SnapshotAccepted         *message);
+size_t dqlite__snapshot_accepted__get_packed_size
+                     (const Dqlite__SnapshotAccepted   *message);
+size_t dqlite__snapshot_accepted__pack
+                     (const Dqlite__SnapshotAccepted   *message,
+                      uint8_t             *out);
+size_t dqlite__snapshot_accepted__pack_to_buffer
+                     (const Dqlite__SnapshotAccepted   *message,
+                      ProtobufCBuffer     *buffer);
+Dqlite__SnapshotAccepted *
+       dqlite__snapshot_accepted__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dqlite__snapshot_accepted__free_unpacked
+                     (Dqlite__SnapshotAccepted *message,
+                      ProtobufCAllocator *allocator);
+/* Dqlite__SnapshotProgress methods */
+void   dqlite__snapshot_progress__init
+                     (Dqlite__SnapshotProgress         *message);
+size_t dqlite__snapshot_progress__get_packed_size
+                     (const Dqlite__SnapshotProgress   *message);
+size_t dqlite__snapshot_progress__pack
+                     (const Dqlite__SnapshotProgress   *message,
+                      uint8_t             *out);
+size_t dqlite__snapshot_progress__pack_to_buffer
+                     (const Dqlite__SnapshotProgress   *message,
+                      ProtobufCBuffer     *buffer);
+Dqlite__SnapshotProgress *
+       dqlite__snapshot_progress__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dqlite__snapshot_progress__free_unpacked
+                     (Dqlite__SnapshotProgress *message,
+                      ProtobufCAllocator *allocator);
+/* Dqlite__SnapshotReceived methods */
+void   dqlite__snapshot_received__init
+                     (Dqlite__SnapshotReceived         *message);
+size_t dqlite__snapshot_received__get_packed_size
+                     (const Dqlite__SnapshotReceived   *message);
+size_t dqlite__snapshot_received__pack
+                     (const Dqlite__SnapshotReceived   *message,
+                      uint8_t             *out);
+size_t dqlite__snapshot_received__pack_to_buffer
+                     (const Dqlite__SnapshotReceived   *message,
+                      ProtobufCBuffer     *buffer);
+Dqlite__SnapshotReceived *
+       dqlite__snapshot_received__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dqlite__snapshot_received__free_unpacked
+                     (Dqlite__SnapshotReceived *message,
+                      ProtobufCAllocator *allocator);
+/* Dqlite__SnapshotFailed methods */
+void   dqlite__snapshot_failed__init
+                     (Dqlite__SnapshotFailed         *message);
+size_t dqlite__snapshot_failed__get_packed_size
+                     (const Dqlite__SnapshotFailed   *message);
+size_t dqlite__snapshot_failed__pack
+                     (const Dqlite__SnapshotFailed   *message,
+                      uint8_t             *out);
+size_t dqlite__snapshot_failed__pack_to_buffer
+                     (const Dqlite__SnapshotFailed   *message,
+                      ProtobufCBuffer     *buffer);
+Dqlite__SnapshotFailed *
+       dqlite__snapshot_failed__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dqlite__snapshot_failed__free_unpacked
+                     (Dqlite__SnapshotFailed *message,
+                      ProtobufCAllocator *allocator);
 /* Dqlite__RaftServer methods */
 void   dqlite__raft_server__init
                      (Dqlite__RaftServer         *message);
@@ -513,6 +1022,45 @@ typedef void (*Dqlite__InstallSnapshot_Closure)
 typedef void (*Dqlite__TimeoutNow_Closure)
                  (const Dqlite__TimeoutNow *message,
                   void *closure_data);
+typedef void (*Dqlite__RoundMark_Closure)
+                 (const Dqlite__RoundMark *message,
+                  void *closure_data);
+typedef void (*Dqlite__MessagePart_Closure)
+                 (const Dqlite__MessagePart *message,
+                  void *closure_data);
+typedef void (*Dqlite__ReadIndexRequest_Closure)
+                 (const Dqlite__ReadIndexRequest *message,
+                  void *closure_data);
+typedef void (*Dqlite__ReadIndexResult_Closure)
+                 (const Dqlite__ReadIndexResult *message,
+                  void *closure_data);
+typedef void (*Dqlite__SnapshotBegin_Closure)
+                 (const Dqlite__SnapshotBegin *message,
+                  void *closure_data);
+typedef void (*Dqlite__SnapshotFile_Closure)
+                 (const Dqlite__SnapshotFile *message,
+                  void *closure_data);
+typedef void (*Dqlite__SnapshotChunk_Closure)
+                 (const Dqlite__SnapshotChunk *message,
+                  void *closure_data);
+typedef void (*Dqlite__SnapshotFileEnd_Closure)
+                 (const Dqlite__SnapshotFileEnd *message,
+                  void *closure_data);
+typedef void (*Dqlite__SnapshotEnd_Closure)
+                 (const Dqlite__SnapshotEnd *message,
+                  void *closure_data);
+typedef void (*Dqlite__SnapshotAccepted_Closure)
+                 (const Dqlite__SnapshotAccepted *message,
+                  void *closure_data);
+typedef void (*Dqlite__SnapshotProgress_Closure)
+                 (const Dqlite__SnapshotProgress *message,
+                  void *closure_data);
+typedef void (*Dqlite__SnapshotReceived_Closure)
+                 (const Dqlite__SnapshotReceived *message,
+                  void *closure_data);
+typedef void (*Dqlite__SnapshotFailed_Closure)
+                 (const Dqlite__SnapshotFailed *message,
+                  void *closure_data);
 typedef void (*Dqlite__RaftServer_Closure)
                  (const Dqlite__RaftServer *message,
                   void *closure_data);
@@ -534,6 +1082,19 @@ extern const ProtobufCMessageDescriptor dqlite__request_vote__descriptor;
 extern const ProtobufCMessageDescriptor dqlite__request_vote_result__descriptor;
 extern const ProtobufCMessageDescriptor dqlite__install_snapshot__descriptor;
 extern const ProtobufCMessageDescriptor dqlite__timeout_now__descriptor;
+extern const ProtobufCMessageDescriptor dqlite__round_mark__descriptor;
+extern const ProtobufCMessageDescriptor dqlite__message_part__descriptor;
+extern const ProtobufCMessageDescriptor dqlite__read_index_request__descriptor;
+extern const ProtobufCMessageDescriptor dqlite__read_index_result__descriptor;
+extern const ProtobufCMessageDescriptor dqlite__snapshot_begin__descriptor;
+extern const ProtobufCMessageDescriptor dqlite__snapshot_file__descriptor;
+extern const ProtobufCMessageDescriptor dqlite__snapshot_chunk__descriptor;
+extern const ProtobufCMessageDescriptor dqlite__snapshot_file_end__descriptor;
+extern const ProtobufCMessageDescriptor dqlite__snapshot_end__descriptor;
+extern const ProtobufCMessageDescriptor dqlite__snapshot_accepted__descriptor;
+extern const ProtobufCMessageDescriptor dqlite__snapshot_progress__descriptor;
+extern const ProtobufCMessageDescriptor dqlite__snapshot_received__descriptor;
+extern const ProtobufCMessageDescriptor dqlite__snapshot_failed__descriptor;
 extern const ProtobufCMessageDescriptor dqlite__raft_server__descriptor;
 extern const ProtobufCMessageDescriptor dqlite__raft_configuration__descriptor;
 

@@ -19,9 +19,12 @@ typedef struct Dqlite__SegmentHeader Dqlite__SegmentHeader;
 typedef struct Dqlite__RecordHeader Dqlite__RecordHeader;
 typedef struct Dqlite__EntriesRecord Dqlite__EntriesRecord;
 typedef struct Dqlite__CheckpointRecord Dqlite__CheckpointRecord;
+typedef struct Dqlite__ConfigurationRecord Dqlite__ConfigurationRecord;
 typedef struct Dqlite__CutRecord Dqlite__CutRecord;
 typedef struct Dqlite__TermAndVote Dqlite__TermAndVote;
 typedef struct Dqlite__NodeIdentity Dqlite__NodeIdentity;
+typedef struct Dqlite__InstallationRecord Dqlite__InstallationRecord;
+typedef struct Dqlite__ReceivedDatabase Dqlite__ReceivedDatabase;
 
 
 /* --- enums --- */
@@ -49,7 +52,11 @@ typedef enum _Dqlite__RecordType {
   /*
    * Nothing: an empty body. It is written to prove that what precedes it was synced.
    */
-  DQLITE__RECORD_TYPE__RECORD_TYPE_MARK = 4
+  DQLITE__RECORD_TYPE__RECORD_TYPE_MARK = 4,
+  /*
+   * Who is in the cluster: ConfigurationRecord.
+   */
+  DQLITE__RECORD_TYPE__RECORD_TYPE_CONFIGURATION = 5
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(DQLITE__RECORD_TYPE)
 } Dqlite__RecordType;
 
@@ -57,7 +64,7 @@ typedef enum _Dqlite__RecordType {
 
 /*
  * The first 64 bytes of a segment, the files that the log is made of. A segment gets its name only after its header and its
- * first records, which repeat the CheckpointRecord of every database, are on disk.
+ * first records, which repeat the CheckpointRecord of every database and the newest ConfigurationRecord, are on disk.
  */
 struct  Dqlite__SegmentHeader
 {
@@ -188,6 +195,26 @@ struct  Dqlite__CheckpointRecord
 
 
 /*
+ * The newest configuration of the cluster that an entry held, for when that entry is in the log no more.
+ */
+struct  Dqlite__ConfigurationRecord
+{
+  ProtobufCMessage base;
+  /*
+   * Index of the entry.
+   */
+  uint64_t index;
+  /*
+   * Its data: a RaftConfiguration in its native form.
+   */
+  ProtobufCBinaryData configuration;
+};
+#define DQLITE__CONFIGURATION_RECORD__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dqlite__configuration_record__descriptor) \
+    , 0, {0,NULL} }
+
+
+/*
  * The next entry follows the one named here: those after it do not count. When the log does not hold the one named here, it is
  * empty, and begins after it.
  */
@@ -278,6 +305,77 @@ struct  Dqlite__NodeIdentity
     , 0, 0, 0, 0, (char *)protobuf_c_empty_string }
 
 
+/*
+ * What a node received from the leader in place of entries that the leader has no more: copies of the databases, made while
+ * they were written to. The file lies beside them, and its directory gets its name when all of them are on the disk; from
+ * then on they replace what the node had.
+ */
+struct  Dqlite__InstallationRecord
+{
+  ProtobufCMessage base;
+  /*
+   * "dqlitsnp", read as a word.
+   */
+  uint64_t magic;
+  /*
+   * Format of the file.
+   */
+  uint32_t format;
+  /*
+   * Checksum of the file with this field as zero.
+   */
+  uint32_t checksum;
+  /*
+   * Index of the last entry that all copies contain: the log goes on after it.
+   */
+  uint64_t last_index;
+  /*
+   * Term of that entry.
+   */
+  uint64_t last_term;
+  /*
+   * Copies hold pages of entries up to here: nobody may read them before those are applied.
+   */
+  uint64_t newest_intent;
+  /*
+   * Index of the entry that holds the configuration.
+   */
+  uint64_t configuration_index;
+  /*
+   * The configuration: a RaftConfiguration in its native form.
+   */
+  ProtobufCBinaryData configuration;
+  /*
+   * The databases.
+   */
+  size_t n_databases;
+  Dqlite__ReceivedDatabase **databases;
+};
+#define DQLITE__INSTALLATION_RECORD__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dqlite__installation_record__descriptor) \
+    , 0, 0, 0, 0, 0, 0, 0, {0,NULL}, 0,NULL }
+
+
+/*
+ * A copy of a database.
+ */
+struct  Dqlite__ReceivedDatabase
+{
+  ProtobufCMessage base;
+  /*
+   * Name of the database.
+   */
+  char *name;
+  /*
+   * The highest index whose pages the copy may hold.
+   */
+  uint64_t intent;
+};
+#define DQLITE__RECEIVED_DATABASE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dqlite__received_database__descriptor) \
+    , (char *)protobuf_c_empty_string, 0 }
+
+
 /* Dqlite__SegmentHeader methods */
 void   dqlite__segment_header__init
                      (Dqlite__SegmentHeader         *message);
@@ -354,6 +452,25 @@ Dqlite__CheckpointRecord *
 void   dqlite__checkpoint_record__free_unpacked
                      (Dqlite__CheckpointRecord *message,
                       ProtobufCAllocator *allocator);
+/* Dqlite__ConfigurationRecord methods */
+void   dqlite__configuration_record__init
+                     (Dqlite__ConfigurationRecord         *message);
+size_t dqlite__configuration_record__get_packed_size
+                     (const Dqlite__ConfigurationRecord   *message);
+size_t dqlite__configuration_record__pack
+                     (const Dqlite__ConfigurationRecord   *message,
+                      uint8_t             *out);
+size_t dqlite__configuration_record__pack_to_buffer
+                     (const Dqlite__ConfigurationRecord   *message,
+                      ProtobufCBuffer     *buffer);
+Dqlite__ConfigurationRecord *
+       dqlite__configuration_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dqlite__configuration_record__free_unpacked
+                     (Dqlite__ConfigurationRecord *message,
+                      ProtobufCAllocator *allocator);
 /* Dqlite__CutRecord methods */
 void   dqlite__cut_record__init
                      (Dqlite__CutRecord         *message);
@@ -411,6 +528,44 @@ Dqlite__NodeIdentity *
 void   dqlite__node_identity__free_unpacked
                      (Dqlite__NodeIdentity *message,
                       ProtobufCAllocator *allocator);
+/* Dqlite__InstallationRecord methods */
+void   dqlite__installation_record__init
+                     (Dqlite__InstallationRecord         *message);
+size_t dqlite__installation_record__get_packed_size
+                     (const Dqlite__InstallationRecord   *message);
+size_t dqlite__installation_record__pack
+                     (const Dqlite__InstallationRecord   *message,
+                      uint8_t             *out);
+size_t dqlite__installation_record__pack_to_buffer
+                     (const Dqlite__InstallationRecord   *message,
+                      ProtobufCBuffer     *buffer);
+Dqlite__InstallationRecord *
+       dqlite__installation_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dqlite__installation_record__free_unpacked
+                     (Dqlite__InstallationRecord *message,
+                      ProtobufCAllocator *allocator);
+/* Dqlite__ReceivedDatabase methods */
+void   dqlite__received_database__init
+                     (Dqlite__ReceivedDatabase         *message);
+size_t dqlite__received_database__get_packed_size
+                     (const Dqlite__ReceivedDatabase   *message);
+size_t dqlite__received_database__pack
+                     (const Dqlite__ReceivedDatabase   *message,
+                      uint8_t             *out);
+size_t dqlite__received_database__pack_to_buffer
+                     (const Dqlite__ReceivedDatabase   *message,
+                      ProtobufCBuffer     *buffer);
+Dqlite__ReceivedDatabase *
+       dqlite__received_database__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dqlite__received_database__free_unpacked
+                     (Dqlite__ReceivedDatabase *message,
+                      ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
 typedef void (*Dqlite__SegmentHeader_Closure)
@@ -425,6 +580,9 @@ typedef void (*Dqlite__EntriesRecord_Closure)
 typedef void (*Dqlite__CheckpointRecord_Closure)
                  (const Dqlite__CheckpointRecord *message,
                   void *closure_data);
+typedef void (*Dqlite__ConfigurationRecord_Closure)
+                 (const Dqlite__ConfigurationRecord *message,
+                  void *closure_data);
 typedef void (*Dqlite__CutRecord_Closure)
                  (const Dqlite__CutRecord *message,
                   void *closure_data);
@@ -433,6 +591,12 @@ typedef void (*Dqlite__TermAndVote_Closure)
                   void *closure_data);
 typedef void (*Dqlite__NodeIdentity_Closure)
                  (const Dqlite__NodeIdentity *message,
+                  void *closure_data);
+typedef void (*Dqlite__InstallationRecord_Closure)
+                 (const Dqlite__InstallationRecord *message,
+                  void *closure_data);
+typedef void (*Dqlite__ReceivedDatabase_Closure)
+                 (const Dqlite__ReceivedDatabase *message,
                   void *closure_data);
 
 /* --- services --- */
@@ -445,9 +609,12 @@ extern const ProtobufCMessageDescriptor dqlite__segment_header__descriptor;
 extern const ProtobufCMessageDescriptor dqlite__record_header__descriptor;
 extern const ProtobufCMessageDescriptor dqlite__entries_record__descriptor;
 extern const ProtobufCMessageDescriptor dqlite__checkpoint_record__descriptor;
+extern const ProtobufCMessageDescriptor dqlite__configuration_record__descriptor;
 extern const ProtobufCMessageDescriptor dqlite__cut_record__descriptor;
 extern const ProtobufCMessageDescriptor dqlite__term_and_vote__descriptor;
 extern const ProtobufCMessageDescriptor dqlite__node_identity__descriptor;
+extern const ProtobufCMessageDescriptor dqlite__installation_record__descriptor;
+extern const ProtobufCMessageDescriptor dqlite__received_database__descriptor;
 
 PROTOBUF_C__END_DECLS
 

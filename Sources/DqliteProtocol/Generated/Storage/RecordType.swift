@@ -23,6 +23,9 @@ public struct RecordType: RawRepresentable, Hashable, Sendable {
 
     /// Nothing: an empty body. It is written to prove that what precedes it was synced.
     @inlinable public static var mark: Self { Self(rawValue: 4) }
+
+    /// Who is in the cluster: ConfigurationRecord.
+    @inlinable public static var configuration: Self { Self(rawValue: 5) }
 }
 
 extension RecordType: CustomStringConvertible {
@@ -33,6 +36,7 @@ extension RecordType: CustomStringConvertible {
         case 2: "checkpoint"
         case 3: "cut"
         case 4: "mark"
+        case 5: "configuration"
         default: "RecordType(\(self.rawValue))"
         }
     }

@@ -1,0 +1,231 @@
+import DqliteEngine
+import DqliteLog
+import DqliteProtocol
+import DqliteRaft
+import Logging
+import NIOCore
+
+/// Raft, its storage, and who waits for what: used under the driver's lock only.
+struct RaftCore {
+    typealias Committed = @Sendable (Result<LogIndex, ReplicationFailure>) -> Void
+    typealias Done = @Sendable (Result<Void, EngineError>) -> Void
+
+    /// A command that this node proposed and that is not known to be committed.
+    struct Proposal {
+        var index: LogIndex
+        var term: Term
+        var deadline: MonotonicInstant
+        var completion: Committed
+    }
+
+    /// Leadership that is being handed over.
+    struct Handover {
+        var target: NodeID?
+        var completions: [Done]
+        /// The engine admits nothing more and all that it had is applied; Raft has been told.
+        var isUnderWay = false
+    }
+
+    var raft: Raft
+    var storage: RaftStorage
+    let log: Log
+    let transport: any RaftTransport
+    let applier: Applier
+    let commitTimeout: Duration
+    let logger: Logger
+
+    var proposals = CircularBuffer<Proposal>()
+    /// Bytes of proposals for which room was found since the last write.
+    var preparedSize = 0
+    var reads: [UInt64: @Sendable (LogIndex?) -> Void] = [:]
+    var lastRead: UInt64 = 0
+    /// A change of the configuration that is not committed.
+    var change: (index: LogIndex?, term: Term, server: NodeID, done: Done)?
+    var handover: Handover?
+    /// When each member was heard last, while this node leads.
+    var heard: [NodeID: MonotonicInstant] = [:]
+    /// How far the files of the databases are.
+    var released = LogIndex.zero
+    /// Copies of the databases that are being sent, and where each begins.
+    var streams: [UInt64: LogIndex] = [:]
+    var view = ClusterView()
+    var hasFailed = false
+    var lastTransferBecauseFull: MonotonicInstant?
+
+    /// What is to be done when the lock is given up.
+    struct Outcome {
+        var done: [@Sendable () -> Void] = []
+        var viewChanged: ClusterView?
+        /// Whether the engine shall admit transactions again.
+        var resumes = false
+        var failure: String?
+        var snapshotsNeeded: [NodeID] = []
+        /// Snapshots that leaders have offered, and the one that Raft wants.
+        var offers: [(metadata: SnapshotMetadata, reply: @Sendable (Bool) -> Void)] = []
+        var snapshotWanted: SnapshotMetadata?
+    }
+
+    // MARK: The way of what Raft says
+
+    /// Does what Raft wants done, until it wants nothing more.
+    mutating func process(_ outcome: inout Outcome) {
+        self.raft.applied(through: self.applier.applied)
+        while true {
+            let ready = self.raft.ready()
+            if ready.isEmpty { break }
+            if let softState = ready.softState { self.roleChanged(softState, &outcome) }
+            if !ready.messages.isEmpty { self.transport.send(ready.messages) }
+            if let write = ready.write { self.perform(write, &outcome) }
+            for entry in ready.committedEntries { self.committed(entry, &outcome) }
+            for state in ready.readStates {
+                guard let read = self.reads.removeValue(forKey: state.context) else { continue }
+                outcome.done.append { read(state.index) }
+            }
+            outcome.snapshotsNeeded += ready.snapshotsNeeded
+            if let snapshot = ready.snapshot { outcome.snapshotWanted = snapshot }
+            if let error = ready.failedPromotion, let change = self.change, change.index == nil {
+                self.change = nil
+                outcome.done.append { change.done(.failure(EngineError(error))) }
+            }
+        }
+        self.updateView(&outcome)
+    }
+
+    private mutating func perform(_ write: StorageWrite, _ outcome: inout Outcome) {
+        self.preparedSize = 0
+        if let entry = write.entries.last(where: { $0.kind == .configuration }), let change = self.change,
+            change.index == nil, self.raft.role == .leader
+        {
+            // The member that was to be promoted has caught up.
+            self.change?.index = entry.index
+        }
+        do throws(LogError) {
+            if let number = try self.storage.perform(write) { self.raft.persisted(through: number) }
+        } catch {
+            self.fail(error.description, &outcome)
+        }
+    }
+
+    mutating func fail(_ reason: String, _ outcome: inout Outcome) {
+        guard !self.hasFailed else { return }
+        self.hasFailed = true
+        self.raft.storageFailed()
+        outcome.failure = reason
+    }
+
+    private mutating func committed(_ entry: Entry, _ outcome: inout Outcome) {
+        if let proposal = self.proposals.first, proposal.index == entry.index {
+            self.proposals.removeFirst()
+            self.applier.append(.own(entry.index, proposal.completion))
+        } else if entry.kind == .barrier, entry.term == self.raft.term, self.raft.role == .leader {
+            self.applier.append(.lead(entry.term, entry.index))
+        } else {
+            self.applier.append(.foreign(entry))
+        }
+        if let change = self.change, let index = change.index, entry.index >= index {
+            self.change = nil
+            let isOurs = entry.index == index && entry.term == change.term
+            outcome.done.append {
+                change.done(isOurs ? .success(()) : .failure(.leadershipLost))
+            }
+        }
+    }
+
+    private mutating func roleChanged(_ state: SoftState, _ outcome: inout Outcome) {
+        if let lost = self.leadingTerm, state.role != .leader || state.term != lost {
+            self.leadingTerm = nil
+            self.applier.append(.stepDown(self.proposals.map(\.completion)))
+            self.proposals.removeAll()
+            self.heard = [:]
+            // A leader that has removed itself steps down when that is committed.
+            if let change = self.change, change.index.map({ $0 > self.raft.commitIndex }) ?? true {
+                self.change = nil
+                outcome.done.append { change.done(.failure(.leadershipLost)) }
+            }
+        }
+        if state.role == .leader { self.leadingTerm = state.term }
+        if let handover = self.handover, state.role != .leader, state.leader != nil || !handover.isUnderWay {
+            self.handover = nil
+            let isDone = handover.isUnderWay
+            outcome.done.append {
+                for done in handover.completions { done(isDone ? .success(()) : .failure(.notLeader)) }
+            }
+        }
+    }
+
+    /// The term that this node leads in, as far as the engine knows or will be told.
+    private(set) var leadingTerm: Term?
+
+    private mutating func updateView(_ outcome: inout Outcome) {
+        let isNews =
+            self.view.role != self.raft.role || self.view.leader != self.raft.leader
+            || self.view.term != self.raft.term || self.view.configurationIndex != self.raft.configurationIndex
+        guard isNews else { return }
+        let configuration = self.raft.configuration
+        if self.view.configurationIndex != self.raft.configurationIndex { self.transport.update(configuration) }
+        self.view = ClusterView(
+            term: self.raft.term, role: self.raft.role, leader: self.raft.leader, configuration: configuration,
+            configurationIndex: self.raft.configurationIndex)
+        outcome.viewChanged = self.view
+    }
+
+    // MARK: Time
+
+    mutating func tick(now: MonotonicInstant, _ outcome: inout Outcome) {
+        self.raft.tick(now: now)
+        for peer in self.raft.peers where peer.isRecentlyActive { self.heard[peer.id] = now }
+        if self.storage.isStalled {
+            do throws(LogError) {
+                if let number = try self.storage.proceed() { self.raft.persisted(through: number) }
+            } catch {
+                self.fail(error.description, &outcome)
+            }
+        }
+        // The clients who wait get an answer, though nobody knows which: those writes may yet be committed.
+        if let first = self.proposals.first, first.deadline < now {
+            self.logger.error(
+                "Leadership is given up: a write has not been committed in time",
+                metadata: ["dqlite.index": "\(first.index)"])
+            self.raft.resign()
+        }
+        if let handover = self.handover, handover.isUnderWay, self.raft.role == .leader, self.raft.transferTarget == nil
+        {
+            self.handover = nil
+            outcome.resumes = true
+            outcome.done.append {
+                for done in handover.completions {
+                    done(.failure(.refused(FailureCode.error, "leadership transfer failed")))
+                }
+            }
+        }
+    }
+
+    // MARK: The head of the log
+
+    /// For so long the log waits for a member that is not heard.
+    private static let patience = Duration.seconds(600)
+    /// So many entries are kept for others, whoever they are: a new leader does not know who needs what.
+    private static let trailing = 4096
+
+    mutating func truncateHead() {
+        var needs = LogNeeds(checkpoints: self.released)
+        let now = RaftClock.now
+        for peer in self.raft.peers {
+            if let heard = self.heard[peer.id], now - heard < Self.patience {
+                needs.holders[.follower(peer.id)] = peer.match
+            }
+        }
+        if self.raft.configuration.servers.count > 1 {
+            let last = self.raft.lastIndex.rawValue
+            needs.holders[.follower(self.raft.id)] = LogIndex(last - min(last, UInt64(Self.trailing)))
+        }
+        for (stream, start) in self.streams { needs.holders[.stream(stream)] = start }
+        let truncation = self.log.truncateHead(needs)
+        let dropped = truncation.dropped.filter { $0 != .follower(self.raft.id) }
+        if !dropped.isEmpty {
+            self.logger.warning(
+                "The log is too long to wait for members that are behind: they will need a copy of the databases",
+                metadata: ["dqlite.members": "\(dropped)", "dqlite.log.bytes": "\(truncation.size)"])
+        }
+    }
+}

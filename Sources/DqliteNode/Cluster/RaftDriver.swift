@@ -1,0 +1,329 @@
+import DqliteEngine
+import DqliteLog
+import DqliteProtocol
+import DqliteRaft
+import Logging
+import Synchronization
+
+/// Acts for Raft: gives it time, messages and proposals, and does what it says.
+///
+/// Raft's value is used under one lock. Who proposes works it off on its own thread; messages, and what the log has done, wait
+/// in a queue for the driver's thread, since those who bring them must not wait for the lock.
+final class RaftDriver: Replicator {
+    enum Event: Sendable {
+        case message(Message, from: NodeID)
+        case contact(NodeID)
+        case persisted(UInt64, LogError?)
+        case applied
+        case read(@Sendable (LogIndex?) -> Void)
+        case change(ClusterChange, RaftCore.Done)
+        case quiesced(Bool)
+        case release(LogIndex)
+        case stream(UInt64, start: LogIndex?)
+        /// A leader offers a snapshot; the closure gets whether Raft wants it.
+        case offer(Term, SnapshotMetadata, from: NodeID, @Sendable (Bool) -> Void)
+        case snapshotSent(NodeID, succeeded: Bool)
+        case snapshotInstalled(SnapshotMetadata)
+        case snapshotFailed
+    }
+
+    /// What the driver tells its node. All are called on threads of the node, and do not block.
+    struct Delegate: Sendable {
+        /// The node cannot go on. Says why.
+        var failed: @Sendable (String) -> Void
+        var viewChanged: @Sendable (ClusterView) -> Void = { _ in }
+        /// The node begins, or ends, to serve clients.
+        var servingChanged: @Sendable (Bool) -> Void = { _ in }
+        var snapshotNeeded: @Sendable (NodeID) -> Void
+    }
+
+    let id: NodeID
+    let log: Log
+    let applier: Applier
+    private let settings: RaftSettings
+    private let delegate: Delegate
+    private let core: Mutex<RaftCore>
+    private let inbox: Inbox
+    private let published: Mutex<ClusterView>
+    /// The term in which Raft leads; zero: it does not.
+    private let leadingTerm = Atomic<UInt64>(0)
+    /// When the lease ends, in nanoseconds of ``RaftClock``.
+    private let leaseEnd = Atomic<Int64>(.min)
+    private let engines: EngineSlot
+    let freshness: Freshness
+
+    /// - Parameters:
+    ///   - start: What the log and the databases hold.
+    ///   - engines: Where the engine is that gets what is committed.
+    init(
+        id: NodeID, settings: RaftSettings, commitTimeout: Duration, log: Log, start: Raft.Start, engines: EngineSlot,
+        transport: any RaftTransport, delegate: Delegate, logger: Logger
+    ) {
+        self.id = id
+        self.log = log
+        self.settings = settings
+        self.delegate = delegate
+        self.engines = engines
+        let inbox = Inbox()
+        self.inbox = inbox
+        let freshness = Freshness(transport: transport)
+        self.freshness = freshness
+        let raft = Raft(
+            id: id, settings: settings, start: start, reader: LogReader(log: log),
+            randomness: SystemRandomNumberGenerator(), now: RaftClock.now)
+        self.applier = Applier(
+            applied: raft.commitIndex, servingChanged: delegate.servingChanged, failed: delegate.failed
+        ) { index in
+            // Raft hands out the next entries when it learns that; it need not be told of each.
+            if index.rawValue % 64 == 0 { inbox.append(.applied) }
+            freshness.applied(through: index)
+        }
+        let storage = RaftStorage(log: log) { inbox.append(.persisted($0, $1)) }
+        self.core = Mutex(
+            RaftCore(
+                raft: raft, storage: storage, log: log, transport: transport, applier: self.applier,
+                commitTimeout: commitTimeout, logger: logger))
+        self.published = Mutex(ClusterView())
+    }
+
+    func start(_ engine: Engine) throws(DqliteNodeError) {
+        try self.applier.start(engine)
+        guard startThread({ self.run() }) else { throw DqliteNodeError(.engine, "the system has no thread to give") }
+        self.work { _, _ in }
+    }
+
+    /// Ends both threads. Who still waits is told that leadership is lost.
+    func stop() {
+        self.inbox.stop()
+        self.work { core, _ in
+            core.raft.resign()
+            core.hasFailed = true
+        }
+        self.applier.stop()
+    }
+
+    func append(_ event: Event) { self.inbox.append(event) }
+
+    private func run() {
+        var nextTick = RaftClock.now + self.settings.tickInterval
+        while let events = self.inbox.wait(until: nextTick) {
+            self.work { core, outcome in
+                let now = RaftClock.now
+                for event in events { self.handle(event, &core, &outcome) }
+                if now >= nextTick {
+                    core.tick(now: now, &outcome)
+                    nextTick = now + self.settings.tickInterval
+                }
+            }
+        }
+    }
+
+    /// Changes Raft, does what it says then, and tells those who wait.
+    private func work(_ body: (inout RaftCore, inout RaftCore.Outcome) -> Void) {
+        var outcome = RaftCore.Outcome()
+        self.core.withLock { core in
+            body(&core, &outcome)
+            core.process(&outcome)
+            self.publish(core)
+        }
+        self.applier.drain()
+        self.tell(outcome)
+    }
+
+    private func publish(_ core: borrowing RaftCore) {
+        self.leadingTerm.store(core.leadingTerm?.rawValue ?? 0, ordering: .releasing)
+        let end = core.raft.leaseEnd.map { $0.sinceStart / .nanoseconds(1) } ?? -1
+        self.leaseEnd.store(Int64(end), ordering: .releasing)
+    }
+
+    private func tell(_ outcome: RaftCore.Outcome) {
+        if let view = outcome.viewChanged {
+            let isNewest = self.published.withLock { published in
+                guard view.term >= published.term else { return false }
+                published = view
+                return true
+            }
+            if isNewest { self.delegate.viewChanged(view) }
+        }
+        if outcome.resumes { self.engines.engine?.resumeWrites() }
+        for done in outcome.done { done() }
+        for node in outcome.snapshotsNeeded { self.delegate.snapshotNeeded(node) }
+        for offer in outcome.offers { offer.reply(offer.metadata == outcome.snapshotWanted) }
+        if let failure = outcome.failure { self.delegate.failed(failure) }
+    }
+
+    private func handle(_ event: Event, _ core: inout RaftCore, _ outcome: inout RaftCore.Outcome) {
+        switch event {
+        case .message(let message, let sender): core.raft.step(message, from: sender)
+        case .contact(let node): core.raft.contact(from: node)
+        case .persisted(let number, nil):
+            do throws(LogError) {
+                if let done = core.storage.done(number) { core.raft.persisted(through: done) }
+                if core.storage.isStalled, let done = try core.storage.proceed() { core.raft.persisted(through: done) }
+            } catch {
+                core.fail(error.description, &outcome)
+            }
+        case .persisted(_, .some(let error)): core.fail(error.description, &outcome)
+        case .applied: break
+        case .read(let completion): core.read(completion, &outcome)
+        case .change(let change, let done): self.begin(change, done, &core, &outcome)
+        case .quiesced(let isQuiet): core.quiesced(isQuiet, &outcome)
+        case .release(let index):
+            core.released = max(core.released, index)
+            core.truncateHead()
+        case .stream(let number, let start): core.streams[number] = start
+        case .offer(let term, let metadata, let sender, let reply):
+            outcome.offers.append((metadata, reply))
+            core.raft.step(.installSnapshot(InstallSnapshot(term: term, snapshot: metadata)), from: sender)
+        case .snapshotSent(let node, let succeeded): core.raft.reportSnapshot(to: node, succeeded: succeeded)
+        case .snapshotInstalled(let snapshot):
+            core.storage.reset()
+            core.raft.snapshotInstalled(snapshot)
+        case .snapshotFailed: core.raft.snapshotFailed()
+        }
+    }
+
+    // MARK: Replicator
+
+    func propose(
+        _ command: [UInt8], term: Term,
+        completion: @escaping @Sendable (Result<LogIndex, ReplicationFailure>) -> Void
+    ) throws(ProposalRefusal) {
+        var refusal: ProposalRefusal?
+        self.work { core, _ in
+            do throws(ProposalRefusal) {
+                try core.propose(command, term: term, completion)
+            } catch {
+                refusal = error
+            }
+        }
+        if let refusal { throw refusal }
+    }
+
+    var durableIndex: LogIndex { self.log.status.durableIndex }
+
+    func beginCheckpoint(of database: String, through index: LogIndex) throws(ReplicationFailure) {
+        try self.mark { () throws(LogError) in try self.log.beginCheckpoint(of: database, through: index) }
+    }
+
+    func endCheckpoint(of database: String, at index: LogIndex) throws(ReplicationFailure) {
+        try self.mark { () throws(LogError) in try self.log.endCheckpoint(of: database, at: index) }
+    }
+
+    private func mark(_ body: () throws(LogError) -> Void) throws(ReplicationFailure) {
+        do throws(LogError) {
+            try body()
+        } catch {
+            switch error {
+            case .noSpace, .notPrepared, .queueFull: throw .noSpace(error.description)
+            default:
+                self.work { core, outcome in core.fail(error.description, &outcome) }
+                throw .failed(error.description)
+            }
+        }
+    }
+
+    func release(through index: LogIndex) { self.append(.release(index)) }
+
+    var holdsLease: Bool {
+        let now = Int64(RaftClock.now.sinceStart / .nanoseconds(1))
+        return self.isServing && now < self.leaseEnd.load(ordering: .acquiring)
+    }
+
+    func confirmLeadership(_ completion: @escaping @Sendable (Bool) -> Void) {
+        self.append(.read { [weak self] index in completion(index != nil && self?.isServing ?? false) })
+    }
+}
+
+extension RaftDriver: Cluster {
+    var isServing: Bool {
+        let term = self.leadingTerm.load(ordering: .acquiring)
+        return term != 0 && term == self.applier.term
+    }
+
+    var view: ClusterView { self.published.withLock { $0 } }
+
+    func confirmFreshness(within bound: Duration, completion: @escaping @Sendable (Result<Void, EngineError>) -> Void) {
+        if self.isServing {
+            if self.holdsLease { return completion(.success(())) }
+            return self.confirmLeadership { completion($0 ? .success(()) : .failure(.notLeader)) }
+        }
+        self.freshness.confirm(within: bound, leader: self.view.leader, done: completion)
+    }
+
+    func change(_ change: ClusterChange, completion: @escaping @Sendable (Result<Void, EngineError>) -> Void) {
+        self.append(.change(change, completion))
+    }
+
+    private func begin(
+        _ change: ClusterChange, _ done: @escaping RaftCore.Done, _ core: inout RaftCore,
+        _ outcome: inout RaftCore.Outcome
+    ) {
+        switch change {
+        case .member(let change): core.begin(change, done, &outcome)
+        case .transfer(let target):
+            guard core.beginHandover(to: target, done, &outcome) else { return }
+            // Everything that was admitted is brought to its end first, off this thread.
+            guard let engine = self.engines.engine else { return core.quiesced(false, &outcome) }
+            let limit = self.settings.tickInterval * self.settings.electionTicks
+            let hasBegun = startThread { [weak self] in
+                let isQuiet = engine.pause(atMost: limit)
+                self?.append(.quiesced(isQuiet))
+            }
+            if !hasBegun { core.quiesced(false, &outcome) }
+        }
+    }
+}
+
+/// Where the engine of a node is: it is another one after a copy of all databases was installed.
+final class EngineSlot: Sendable {
+    private let slot = Mutex<Engine?>(nil)
+
+    var engine: Engine? {
+        get { self.slot.withLock { $0 } }
+        set { self.slot.withLock { $0 = newValue } }
+    }
+}
+
+/// Events on their way to the driver's thread.
+final class Inbox: Sendable {
+    private struct State {
+        var events: [RaftDriver.Event] = []
+        var isStopped = false
+    }
+
+    private let state = Mutex(State())
+    private let condition = Condition()
+
+    func append(_ event: RaftDriver.Event) {
+        let isFirst = self.state.withLock { state in
+            guard !state.isStopped else { return false }
+            state.events.append(event)
+            return state.events.count == 1
+        }
+        if isFirst { self.condition.withLock { self.condition.signal() } }
+    }
+
+    func stop() {
+        self.state.withLock { $0.isStopped = true }
+        self.condition.withLock { self.condition.signal() }
+    }
+
+    /// Waits until there are events, or that instant.
+    ///
+    /// - Returns: nil when the driver is to end.
+    func wait(until instant: MonotonicInstant) -> [RaftDriver.Event]? {
+        self.condition.withLock {
+            while true {
+                let (events, isStopped) = self.state.withLock { state in
+                    defer { state.events = [] }
+                    return (state.events, state.isStopped)
+                }
+                if isStopped { return nil }
+                let rest = instant - RaftClock.now
+                if !events.isEmpty || rest <= .zero { return events }
+                _ = self.condition.wait(atMost: rest)
+            }
+        }
+    }
+}
