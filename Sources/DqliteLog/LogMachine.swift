@@ -153,7 +153,7 @@ struct LogMachine: Sendable {
             self.map.cut(to: index, term: term)
             self.durableIndex = min(self.durableIndex, index)
         case .mark: break
-        case .configuration(let stored): self.configurations.repeated(stored)
+        case .configuration(let stored): self.configurations.note(stored)
         }
         self.queue.append(
             .record(
@@ -179,7 +179,7 @@ struct LogMachine: Sendable {
     /// What every segment begins with.
     private var carried: [Record] {
         self.checkpoints.keys.sorted().map { Record(.checkpoint(database: $0, self.checkpoints[$0]!)) }
-            + (self.configurations.newest.map { [Record(.configuration($0))] } ?? [])
+            + self.configurations.carried.map { Record(.configuration($0)) }
     }
 
     /// Has the spare file made large enough for a segment with room for `size` bytes.
@@ -188,7 +188,7 @@ struct LogMachine: Sendable {
     private mutating func prepareSpare(for size: Int) throws(LogError) -> Int? {
         let start =
             self.checkpoints.keys.reduce(Segment.headerSize) { $0 + Record.checkpointSize($1) }
-            + (self.configurations.newest.map(Record.configurationSize) ?? 0)
+            + self.configurations.carried.reduce(0) { $0 + Record.configurationSize($1) }
         let needed = start + size
         let wanted = Spare.wanted(
             size: needed <= self.configuration.segmentSize ? self.configuration.segmentSize : (needed + 4095) & ~4095,

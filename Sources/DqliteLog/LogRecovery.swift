@@ -231,14 +231,15 @@ struct LogRecovery {
         case .checkpoint(let database, let marks):
             self.checkpoints[database] = marks == CheckpointMarks() ? nil : marks
         case .cut(let index, let term):
-            if self.map.term(of: index) == term {
+            // What lies before the beginning of the log may have been there when the cut was made.
+            if self.map.term(of: index) == term || index < self.map.previousIndex {
                 self.configurations.cut(to: index)
             } else {
                 self.configurations = StoredConfigurations()
             }
             self.map.cut(to: index, term: term)
         case .mark: break
-        case .configuration(let stored): self.configurations.repeated(stored)
+        case .configuration(let stored): self.configurations.note(stored)
         }
         return true
     }

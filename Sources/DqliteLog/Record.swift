@@ -146,7 +146,9 @@ public struct StoredConfiguration: Hashable, Sendable {
 struct StoredConfigurations: Sendable {
     private(set) var elements: [StoredConfiguration] = []
 
-    var newest: StoredConfiguration? { self.elements.last }
+    /// What a segment repeats of what was before it: the newest, and the one before, as the newest may be cut off yet. All others
+    /// are committed, since a leader changes the configuration only when the change before is.
+    var carried: ArraySlice<StoredConfiguration> { self.elements.suffix(2) }
 
     mutating func append(_ entries: [Entry]) {
         for entry in entries where entry.kind == .configuration {
@@ -154,9 +156,11 @@ struct StoredConfigurations: Sendable {
         }
     }
 
-    /// A record repeats one, or says what it was in entries that are not here.
-    mutating func repeated(_ stored: StoredConfiguration) {
-        if self.newest.map({ $0.index < stored.index }) ?? true { self.elements.append(stored) }
+    /// A record repeats one, or says what it was in entries that are not here: what is known of later ones is of no use any more,
+    /// or is repeated as well.
+    mutating func note(_ stored: StoredConfiguration) {
+        self.elements.removeAll { $0.index >= stored.index }
+        self.elements.append(stored)
     }
 
     /// The entries behind one do not count any more.

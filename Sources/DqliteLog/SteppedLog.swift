@@ -68,6 +68,11 @@ package struct SteppedLog: Sendable {
         try self.accept(Record(.checkpoint(database: database, marks)), ticket)
     }
 
+    /// Offers to note what the newest configuration is that the entries before the first one held.
+    package mutating func save(_ configuration: StoredConfiguration, ticket: UInt64) throws(LogError) -> Bool {
+        try self.accept(Record(.configuration(configuration)), ticket)
+    }
+
     private mutating func accept(_ record: Record, _ ticket: UInt64) throws(LogError) -> Bool {
         try self.machine.accept(record) { [outcomes] result in
             outcomes.list.withLock { $0.append(Outcome(ticket: ticket, result: result)) }
@@ -122,6 +127,8 @@ package struct SteppedLog: Sendable {
     package var durableIndex: LogIndex { self.machine.durableIndex }
     /// How far the checkpoints are, by names of databases.
     package var checkpoints: [String: CheckpointMarks] { self.machine.checkpoints }
+    /// The configurations that its entries hold, and the newest one before the first entry.
+    package var configurations: [StoredConfiguration] { self.machine.configurations.elements }
 
     /// The term of an entry, or of the one before the first. nil: it is not in the log.
     package func term(of index: LogIndex) -> Term? { self.machine.map.term(of: index) }

@@ -37,9 +37,11 @@ extension Raft {
     ///
     /// A lease begins when a heartbeat was sent that a majority of voters has answered, and lasts the least election timeout
     /// less ten per cent: so long none of them votes for another (thesis 6.4.1). There is none before an entry of this term is
-    /// committed, and none any more once TimeoutNow was sent.
+    /// committed, none any more once TimeoutNow was sent, and none for a leader that is giving up its vote: whoever is then the
+    /// only voter asks nobody.
     public var leaseEnd: MonotonicInstant? {
         guard self.settings.leases, self.hasCommittedInTerm, let leadership = self.leadership,
+            self.configuration.isVoter(self.id),
             !leadership.leaseForfeited || self.defects.contains(.leaseAfterTimeoutNow)
         else { return nil }
         let never = MonotonicInstant(.seconds(-1 << 40))

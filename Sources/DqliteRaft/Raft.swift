@@ -140,9 +140,8 @@ public struct Raft: Sendable {
             self.tickLeader()
         } else {
             self.electionElapsed += 1
-            if self.electionElapsed >= self.electionTimeout || (self.role == .follower && self.isOnlyVoter) {
-                self.electionTimedOut()
-            }
+            let needsNobody = self.role == .follower && self.leader == nil && self.isOnlyVoter
+            if needsNobody || self.electionElapsed >= self.electionTimeout { self.electionTimedOut() }
         }
     }
 

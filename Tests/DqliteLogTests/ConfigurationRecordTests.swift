@@ -54,6 +54,49 @@ import Testing
         }
     }
 
+    /// The newest one is in the next segment already when it is cut off, and the one before is in a segment that is dropped.
+    @Test func theOneBeforeOutlivesItsSegmentToo() throws {
+        try LogTests.withDirectory { path in
+            var log = try Log(directory: path + "/log", configuration: LogTests.configuration())
+            try log.save(HardState(term: Term(2)))
+            try LogTests.append([Self.configuration(1)], to: log)
+            for index in UInt64(2)...10 { try LogTests.append([LogTests.entry(index)], to: log) }
+            try LogTests.append([Self.configuration(11)], to: log)
+            var last: UInt64 = 11
+            let size = log.status.size
+            while log.status.size == size {
+                last += 1
+                try LogTests.append([LogTests.entry(last)], to: log)
+            }
+            try log.truncateTail(after: LogIndex(10))
+            try LogTests.append([LogTests.entry(11, term: 2)], to: log)
+            _ = log.truncateHead(LogNeeds(checkpoints: LogIndex(10)))
+            #expect(log.status.firstIndex == LogIndex(11))
+            #expect(Self.indexes(log) == [1])
+            log.close()
+            log = try Log(directory: path + "/log", configuration: LogTests.configuration())
+            #expect(log.status.firstIndex == LogIndex(11))
+            #expect(Self.indexes(log) == [1])
+            log.close()
+        }
+    }
+
+    /// After a reset counts what is said then, also if it is older than what was in the log.
+    @Test func aResetForgetsThem() throws {
+        try LogTests.withDirectory { path in
+            var log = try Log(directory: path + "/log", configuration: LogTests.configuration())
+            try log.save(HardState(term: Term(2)))
+            try LogTests.append([Self.configuration(1), LogTests.entry(2), Self.configuration(3)], to: log)
+            try log.reset(to: LogIndex(50), term: Term(2))
+            try log.save(StoredConfiguration(index: LogIndex(2), data: [1]))
+            #expect(Self.indexes(log) == [2])
+            log.close()
+            log = try Log(directory: path + "/log", configuration: LogTests.configuration())
+            #expect(Self.indexes(log) == [2])
+            log.close()
+        }
+    }
+
     @Test func roomIsMadeAhead() throws {
         try LogTests.withDirectory { path in
             let log = try Log(directory: path + "/log", configuration: LogTests.configuration())

@@ -9,13 +9,18 @@ struct DatabaseFiles {
         var snapshot: SnapshotMetadata
         /// The newest intent of the sender when the copy ended.
         var intent: LogIndex
+
+        var marks: CheckpointMarks { CheckpointMarks(intent: self.intent, done: self.snapshot.index) }
+        var configuration: StoredConfiguration {
+            StoredConfiguration(
+                index: self.snapshot.configurationIndex, data: self.snapshot.configuration.encoded())
+        }
     }
 
     /// Its name in the log, and its file.
     static let database = "database"
     private static let incoming = "incoming"
     private static let copy = "copy"
-    private static let configuration = "configuration"
 
     let disk: SimulatedDisk
     let pageCount: Int
@@ -101,20 +106,6 @@ struct DatabaseFiles {
     /// Removes what a copy left behind that did not come to its record.
     func clean() throws(LogFileError) {
         for name in [Self.incoming, "new"] where try self.disk.names().contains(name) { try self.disk.remove(name) }
-    }
-
-    // MARK: The configuration that is no longer in the log
-
-    func save(_ configuration: Configuration, at index: LogIndex) throws(LogFileError) {
-        try self.replace(Self.configuration, with: Self.bytes(index.rawValue) + configuration.encoded())
-    }
-
-    func savedConfiguration() throws(LogFileError) -> (index: LogIndex, configuration: Configuration)? {
-        guard let bytes = try self.content(of: Self.configuration) else { return nil }
-        guard let configuration = try? Configuration(decoding: bytes[8...]) else {
-            preconditionFailure("what was saved is a configuration")
-        }
-        return (LogIndex(Self.word(bytes, 0)), configuration)
     }
 
     // MARK: Bytes

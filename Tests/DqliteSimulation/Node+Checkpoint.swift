@@ -57,34 +57,21 @@ extension Node {
     private func syncPages(through target: LogIndex, _ generation: Int) {
         let marks = CheckpointMarks(intent: max(target, self.marks.intent), done: target)
         if self.cluster.defect == .doneBeforeSync {
-            return self.mark(marks, generation) { self.done(through: target, generation) }
+            return self.mark(marks, generation) { self.done(through: target) }
         }
         self.work(in: .file) {
             Result { try self.host.files.sync() }
         } then: { result in
             guard case .success = result else { return self.fail() }
             guard self.generation == generation else { return }
-            self.mark(marks, generation) { self.done(through: target, generation) }
+            self.mark(marks, generation) { self.done(through: target) }
         }
     }
 
-    private func done(through target: LogIndex, _ generation: Int) {
+    private func done(through target: LogIndex) {
         self.view.saved(through: target)
-        guard let newest = self.configurations.last(where: { $0.index <= target }),
-            newest.index > self.savedConfiguration
-        else {
-            self.isCheckpointing = false
-            return self.releaseLog()
-        }
-        self.work(in: .file) {
-            Result { try self.host.files.save(newest.configuration, at: newest.index) }
-        } then: { result in
-            guard case .success = result else { return self.fail() }
-            self.savedConfiguration = newest.index
-            guard self.generation == generation else { return }
-            self.isCheckpointing = false
-            self.releaseLog()
-        }
+        self.isCheckpointing = false
+        self.releaseLog()
     }
 
     /// Cuts off the head of the log what neither the file, nor a member seen lately, nor a copy needs.
@@ -97,9 +84,5 @@ extension Node {
         for copy in self.copies { needs.holders[.stream(copy.number)] = copy.start }
         let truncation = self.storage.log.truncateHead(needs)
         for case .stream(let number) in truncation.dropped { self.giveUpCopy(number) }
-        let first = truncation.firstIndex
-        if let newest = self.configurations.lastIndex(where: { $0.index < first }), newest > 0 {
-            self.configurations.removeFirst(newest)
-        }
     }
 }

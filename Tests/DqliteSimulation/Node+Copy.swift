@@ -19,7 +19,7 @@ extension Node {
 
     func beginCopy(to peer: NodeID) {
         let start = self.marks.done
-        let configuration = self.configurations.last { $0.index <= start }
+        let configuration = self.storage.configurations.last { $0.index <= start }
         guard !self.isInstalling, let term = self.storage.term(at: start), let configuration else {
             return self.after(.milliseconds(100)) { self.raft.reportSnapshot(to: peer, succeeded: false) }
         }
@@ -137,15 +137,21 @@ extension Node {
             self.offer { log, ticket throws(LogError) in
                 try log.cut(to: snapshot.index, term: snapshot.term, ticket: ticket)
             } then: {
-                let marks = CheckpointMarks(intent: copy.intent, done: snapshot.index)
-                self.offer { log, ticket throws(LogError) in
-                    try log.mark(DatabaseFiles.database, marks, ticket: ticket)
-                } then: {
-                    self.install(
-                        [{ try files.save(snapshot.configuration, at: snapshot.configurationIndex) }]
-                            + (hasRecord ? [{ try files.forgetCopy() }] : [])
-                    ) { self.installed(copy) }
+                self.settleMarks(copy) {
+                    self.install(hasRecord ? [{ try files.forgetCopy() }] : []) { self.installed(copy) }
                 }
+            }
+        }
+    }
+
+    private func settleMarks(_ copy: DatabaseFiles.Copy, then: @escaping () -> Void) {
+        self.offer { log, ticket throws(LogError) in
+            try log.save(copy.configuration, ticket: ticket)
+        } then: {
+            self.offer { log, ticket throws(LogError) in
+                try log.mark(DatabaseFiles.database, copy.marks, ticket: ticket)
+            } then: {
+                then()
             }
         }
     }
@@ -162,10 +168,8 @@ extension Node {
     private func installed(_ copy: DatabaseFiles.Copy) {
         guard let pages = try? self.host.files.pages() else { return self.fail() }
         let snapshot = copy.snapshot
-        self.marks = CheckpointMarks(intent: copy.intent, done: snapshot.index)
+        self.marks = copy.marks
         self.view = View(pages: pages, applied: snapshot.index, opensAt: copy.intent)
-        self.configurations = [(snapshot.configurationIndex, snapshot.configuration)]
-        self.savedConfiguration = snapshot.configurationIndex
         self.inbox.removeAll { if case .entries = $0 { true } else { false } }
         self.isInstalling = false
         self.cluster.trace(self.id, "has a copy of \(snapshot.index), complete at \(copy.intent)")
@@ -182,11 +186,10 @@ extension Node {
         try log.offerNow { (log) throws(LogError) in
             try log.cut(to: snapshot.index, term: snapshot.term, ticket: 0)
         }
+        try log.offerNow { (log) throws(LogError) in try log.save(copy.configuration, ticket: 0) }
         try log.offerNow { (log) throws(LogError) in
-            try log.mark(
-                DatabaseFiles.database, CheckpointMarks(intent: copy.intent, done: snapshot.index), ticket: 0)
+            try log.mark(DatabaseFiles.database, copy.marks, ticket: 0)
         }
-        try files.save(snapshot.configuration, at: snapshot.configurationIndex)
         try files.forgetCopy()
     }
 }

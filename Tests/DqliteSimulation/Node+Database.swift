@@ -45,11 +45,6 @@ extension Node {
     private func apply(_ entry: Entry) {
         let wasOpen = self.view.isOpen
         self.view.apply(entry.kind == .command ? Command(entry.data) : nil, at: entry.index)
-        if entry.kind == .configuration, let configuration = try? Configuration(decoding: entry.data),
-            self.configurations.last.map({ $0.index < entry.index }) ?? true
-        {
-            self.configurations.append((entry.index, configuration))
-        }
         if self.view.isOpen {
             if !wasOpen { self.cluster.checks.opened(self.view, on: self.id) }
             self.cluster.checks.applied(self.view, on: self.id)

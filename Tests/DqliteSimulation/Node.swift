@@ -19,8 +19,6 @@ final class Node {
     let storage: NodeLog
     var raft: Raft
     var view: View
-    /// Configurations of entries that are committed, and the newest before them.
-    var configurations: [(index: LogIndex, configuration: Configuration)]
     var known: (term: Term, isLeader: Bool) = (.zero, false)
     private(set) var isEnding = false
 
@@ -48,7 +46,6 @@ final class Node {
     var isCheckpointing = false
     /// Counts what makes checkpoints that are under way meaningless.
     var generation = 0
-    var savedConfiguration: LogIndex
 
     // Copies.
     var copies: [OutgoingCopy] = []
@@ -76,14 +73,9 @@ final class Node {
         try host.files.clean()
         self.marks = log.checkpoints[DatabaseFiles.database] ?? CheckpointMarks()
         self.storage = NodeLog(log)
-        let saved = try host.files.savedConfiguration()
-        self.savedConfiguration = saved?.index ?? .zero
-        let inLog = try self.storage.configurations().filter { $0.index > saved?.index ?? .zero }
-        let found = (saved.map { [$0] } ?? []) + inLog
         let applied = self.marks.done
-        // Those behind may be cut off yet.
-        self.configurations = found.filter { $0.index <= applied }
-        let newest = found.lastIndex { $0.index <= applied } ?? 0
+        let configurations = self.storage.configurations
+        let newest = configurations.lastIndex { $0.index <= applied } ?? 0
         self.view = View(
             pages: try host.files.pages(), applied: applied,
             opensAt: cluster.defect == .opensBeforeIntent ? applied : self.marks.intent)
@@ -91,13 +83,13 @@ final class Node {
             id: host.id, settings: cluster.plan.raft,
             start: Raft.Start(
                 hardState: log.hardState, applied: applied,
-                configurations: found.isEmpty ? [] : Array(found[newest...])),
+                configurations: Array(configurations.dropFirst(newest))),
             reader: self.storage, randomness: SeededRandom(seed: cluster.random.next()),
             now: host.clock.instant(at: cluster.now))
         if let defect = cluster.defect { self.raft.defects = defect.ofRaft }
         cluster.checks.started(
             host.id, log: log, marks: self.marks, copiedThrough: host.copiedThrough,
-            configurations: self.configurations)
+            configurations: configurations)
         if self.view.isOpen { cluster.checks.opened(self.view, on: host.id) }
         self.storage.isSlow = { [unowned cluster] in cluster.isFaulty && cluster.random.once(in: 10) }
         self.storage.failed = { [unowned cluster, unowned self] in

@@ -29,19 +29,11 @@ final class NodeLog: RaftLogReader, @unchecked Sendable {
         }
     }
 
-    /// All configurations that the log holds.
-    func configurations() throws(LogError) -> [(index: LogIndex, configuration: Configuration)] {
-        var found: [(index: LogIndex, configuration: Configuration)] = []
-        var index = self.firstIndex
-        while index <= self.lastIndex {
-            for entry in try self.log.entries(in: index...self.lastIndex, maximumSize: 1 << 20) {
-                if entry.kind == .configuration, let configuration = try? Configuration(decoding: entry.data) {
-                    found.append((entry.index, configuration))
-                }
-                index = entry.index.next
-            }
+    /// The configurations that the log knows.
+    var configurations: [(index: LogIndex, configuration: Configuration)] {
+        self.log.configurations.compactMap { stored in
+            (try? Configuration(decoding: stored.data)).map { (stored.index, $0) }
         }
-        return found
     }
 }
 
