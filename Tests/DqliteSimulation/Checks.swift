@@ -118,7 +118,9 @@ struct Checks {
             }
             for id in command.transactions {
                 self.count("transactions")
-                if !self.committedTransactions.insert(id).inserted { self.found("transaction \(id) is committed twice") }
+                if !self.committedTransactions.insert(id).inserted {
+                    self.found("transaction \(id) is committed twice")
+                }
                 if self.refusedTransactions.contains(id) { self.refuted(id) }
             }
         }

@@ -26,7 +26,8 @@ extension Cluster {
         }
         self.repeats(plan.transferInterval) { cluster in
             cluster.atLeaders { node in
-                let target = cluster.random.once(in: 2) ? nil : NodeID(UInt64(cluster.random.below(cluster.hosts.count)) + 1)
+                let target =
+                    cluster.random.once(in: 2) ? nil : NodeID(UInt64(cluster.random.below(cluster.hosts.count)) + 1)
                 guard (try? node.raft.transferLeadership(to: target)) != nil else { return }
                 cluster.checks.count("transfers")
                 cluster.trace(node.id, "hands leadership over")

@@ -43,7 +43,9 @@ extension Node {
             })
     }
 
-    private func writePages(_ images: ArraySlice<(number: Int, page: Page)>, through target: LogIndex, _ generation: Int) {
+    private func writePages(
+        _ images: ArraySlice<(number: Int, page: Page)>, through target: LogIndex, _ generation: Int
+    ) {
         guard self.generation == generation else { return }
         guard let (number, page) = images.first else { return self.syncPages(through: target, generation) }
         self.work(in: .file) {

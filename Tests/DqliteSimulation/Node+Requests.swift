@@ -99,7 +99,8 @@ extension Node {
         self.cluster.checks.count(how)
         let (results, version) = request.transaction.run(on: self.plan.shape) {
             view.pages[$0]
-        } write: { _, _ in }
+        } write: { _, _ in
+        }
         self.reply(.committed(results, version: version), to: request)
     }
 }

@@ -42,7 +42,11 @@ extension Node {
             }
         }
         if self.underWay[Lane.log.rawValue] == nil, self.storage.log.beginAction() {
-            self.work(in: .log) { self.storage.log.finishAction() } then: { self.finished($0) }
+            self.work(in: .log) {
+                self.storage.log.finishAction()
+            } then: {
+                self.finished($0)
+            }
         }
     }
 

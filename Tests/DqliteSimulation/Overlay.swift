@@ -35,7 +35,9 @@ struct Overlay {
     /// Runs a transaction above the committed view.
     @discardableResult
     mutating func run(_ request: Request, shape: DatabaseShape, view: View) -> HeldAnswer {
-        let (results, version) = request.transaction.run(on: shape) { self.pages[$0] ?? view.pages[$0] } write: {
+        let (results, version) = request.transaction.run(on: shape) {
+            self.pages[$0] ?? view.pages[$0]
+        } write: {
             self.pages[$0] = $1
             self.batch.pages[$0] = $1
         }

@@ -25,7 +25,8 @@ package struct Trial {
     ///   - plan: nil: drawn from the seed.
     ///   - tracer: Told what happens.
     package init(seed: UInt64, plan: Plan? = nil, defect: Defect? = nil, tracer: ((String) -> Void)? = nil) {
-        self.cluster = Cluster(seed: seed, plan: plan ?? defect?.plan(seed: seed) ?? Plan(seed: seed), defect: defect, tracer: tracer)
+        self.cluster = Cluster(
+            seed: seed, plan: plan ?? defect?.plan(seed: seed) ?? Plan(seed: seed), defect: defect, tracer: tracer)
     }
 
     package mutating func run() -> Result {

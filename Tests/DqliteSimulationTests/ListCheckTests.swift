@@ -77,7 +77,8 @@ import Testing
         let both = ListCheck.Observation(
             steps: [.append(list: 0, element: 1), .append(list: 0, element: 2)],
             results: [.appended(Self.key), .appended(Self.key)], start: 0, end: 9)
-        #expect(Self.check([both, Self.read([(Self.key, [1])], 0, 9), Self.read([(Self.key, [1, 2])], 10, 11)]) != nil)
+        #expect(
+            Self.check([both, Self.read([(Self.key, [1])], 0, 9), Self.read([(Self.key, [1, 2])], 10, 11)]) != nil)
         #expect(Self.check([both, Self.read([(Self.key, [1, 2])], 0, 9)]) == nil)
     }
 

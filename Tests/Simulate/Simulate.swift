@@ -6,7 +6,8 @@ import DqliteSimulation
 struct Simulate: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "simulate",
-        abstract: "Plays whole clusters from seeds, with everything that can go wrong, and checks what must always hold.")
+        abstract:
+            "Plays whole clusters from seeds, with everything that can go wrong, and checks what must always hold.")
 
     @Option(help: "How many seeds to play.") var seeds: Int?
     @Option(help: "Which seed to play, or to begin with.") var seed: UInt64?
