@@ -96,6 +96,7 @@ struct LogRecovery {
         if let repair = self.repair { try file?.write(repair.bytes, at: repair.offset) }
         try file?.sync()
 
+        self.configurations.dropHead(before: self.map.previousIndex.next)
         var worker = LogWorker(fileSystem: self.fileSystem, file: file, end: last?.end ?? 0)
         var machine = LogMachine(
             configuration: self.configuration, logID: logID, map: self.map, checkpoints: self.checkpoints,

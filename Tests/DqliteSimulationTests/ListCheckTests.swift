@@ -7,9 +7,9 @@ import Testing
     private static let key = ListKey(list: 0, generation: 0)
     private static let other = ListKey(list: 1, generation: 0)
 
-    private static func append(_ element: UInt64, _ key: ListKey = Self.key, _ start: Int, _ end: Int?)
-        -> ListCheck.Observation
-    {
+    private static func append(
+        _ element: UInt64, _ start: Int, _ end: Int?, to key: ListKey = Self.key
+    ) -> ListCheck.Observation {
         ListCheck.Observation(
             steps: [.append(list: key.list, element: element)], results: end.map { _ in [.appended(key)] },
             start: start, end: end)
@@ -43,7 +43,7 @@ import Testing
     @Test func findsAnOrderAgainstTime() {
         #expect(
             Self.check([
-                Self.append(1, 0, 1), Self.append(2, Self.other, 2, 3),
+                Self.append(1, 0, 1), Self.append(2, 2, 3, to: Self.other),
                 Self.read([(Self.key, []), (Self.other, [2])], 0, 9),
                 Self.read([(Self.key, [1]), (Self.other, [2])], 10, 11),
             ]) != nil)
@@ -53,7 +53,7 @@ import Testing
     @Test func findsALongFork() {
         #expect(
             Self.check([
-                Self.append(1, 0, 9), Self.append(2, Self.other, 0, 9),
+                Self.append(1, 0, 9), Self.append(2, 0, 9, to: Self.other),
                 Self.read([(Self.key, [1]), (Self.other, [])], 0, 9),
                 Self.read([(Self.key, []), (Self.other, [2])], 0, 9),
                 Self.read([(Self.key, [1]), (Self.other, [2])], 10, 11),
