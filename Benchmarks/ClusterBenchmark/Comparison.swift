@@ -57,7 +57,8 @@ struct Comparison {
     private func run(
         _ workload: Workload, _ load: Load, _ clients: Int, on cluster: Cluster
     ) async throws -> LoadFigures {
-        for attempt in 1... {
+        var attempt = 1
+        while true {
             do {
                 if workload.writes { try await self.makeTables(cluster) }
                 return try await load.run(workload, on: cluster, clients: clients, time: self.setup.time)
@@ -67,9 +68,9 @@ struct Comparison {
                 guard attempt < 5 else { throw error }
                 if crashed { try await cluster.waitForVoters() }
                 try await Task.sleep(for: .milliseconds(500))
+                attempt += 1
             }
         }
-        fatalError("unreachable")
     }
 
     private func makeTables(_ cluster: Cluster) async throws {

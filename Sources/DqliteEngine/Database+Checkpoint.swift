@@ -105,7 +105,9 @@ extension Database {
         do throws(ReplicationFailure) {
             // An attempt that failed has said so already, and the room that a record takes may be the last.
             if index > self.state.withLock({ $0.checkpoint.intent }) {
-                try self.parts.replicator.beginCheckpoint(of: self.name, through: index)
+                try self.parts.marks.pass { () throws(ReplicationFailure) in
+                    try self.parts.replicator.beginCheckpoint(of: self.name, through: index)
+                }
                 self.state.withLock { $0.checkpoint.intent = index }
             }
         } catch {
@@ -127,7 +129,9 @@ extension Database {
             return false
         }
         do throws(ReplicationFailure) {
-            try self.parts.replicator.endCheckpoint(of: self.name, at: index)
+            try self.parts.marks.pass { () throws(ReplicationFailure) in
+                try self.parts.replicator.endCheckpoint(of: self.name, at: index)
+            }
         } catch {
             self.pager.endBackfill(isComplete: false)
             self.reportCheckpoint(OverlayLoss(error).text)

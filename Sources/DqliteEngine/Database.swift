@@ -13,6 +13,7 @@ struct EngineParts: Sendable {
     let checkpointPool: WorkerPool
     let clock: AlarmClock
     let replicator: any Replicator
+    let marks = MarkGate()
     let events: @Sendable (EngineEvent) -> Void
 }
 

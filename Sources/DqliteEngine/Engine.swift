@@ -136,6 +136,12 @@ public final class Engine: Sendable {
         self.passed(index)
     }
 
+    /// A committed entry of any kind: a command is applied as by ``apply(_:at:)``, others are passed.
+    public func apply(_ entry: Entry) throws(EngineError) {
+        guard entry.kind == .command else { return self.passed(entry.index) }
+        try self.apply(entry.data, at: entry.index)
+    }
+
     /// An entry that is not the engine's is committed: all before it were applied.
     public func passed(_ index: LogIndex) { self.state.withLock { $0.appliedIndex = max($0.appliedIndex, index) } }
 
@@ -437,6 +443,8 @@ public final class Engine: Sendable {
         for pool in [self.pool, self.lanePool, self.checkpointPool] {
             _ = pool.waitUntilStopped(atMost: max(.zero, ContinuousClock.now.duration(to: end)))
         }
+        // A checkpoint that takes longer must not tell the log of a file that is another one by then.
+        self.parts.marks.close()
         self.clock.stop()
         // Who told of a commit may be about to let go of its batch. What something holds for longer is left to the end of
         // the process.

@@ -168,16 +168,25 @@ public final class Log: Sendable {
     ) throws(LogError) {
         precondition(!entries.isEmpty, "a batch holds at least one entry")
         let record = Record(.entries(entries))
-        try self.submit(completion) { machine in
-            var (index, term) = (machine.map.lastIndex, machine.map.lastTerm)
-            for entry in entries {
-                precondition(entry.index == index.next, "entries follow one another")
-                precondition(
-                    entry.term >= term && entry.term <= machine.currentTerm, "a term is saved before its entries")
-                (index, term) = (entry.index, entry.term)
-            }
-            return record
+        try self.submit(completion) { Self.check(entries, follow: $0, record) }
+    }
+
+    /// Appends entries, and returns when they are durable. Otherwise as ``append(_:completion:)``.
+    public func appendAndWait(_ entries: [Entry]) throws(LogError) {
+        precondition(!entries.isEmpty, "a batch holds at least one entry")
+        let record = Record(.entries(entries))
+        try self.submitAndWait { Self.check(entries, follow: $0, record) }
+    }
+
+    private static func check(_ entries: [Entry], follow machine: borrowing LogMachine, _ record: Record) -> Record {
+        var (index, term) = (machine.map.lastIndex, machine.map.lastTerm)
+        for entry in entries {
+            precondition(entry.index == index.next, "entries follow one another")
+            precondition(
+                entry.term >= term && entry.term <= machine.currentTerm, "a term is saved before its entries")
+            (index, term) = (entry.index, entry.term)
         }
+        return record
     }
 
     /// Waits until there is room for a batch of entries of so many bytes: for each of them 16, and its data.
@@ -280,6 +289,15 @@ public final class Log: Sendable {
                 size: state.machine.segments.reduce(0) { $0 + $1.size })
         }
     }
+
+    /// The first entry, or the next one to come; see ``status``.
+    public var firstIndex: LogIndex { self.state.withLock { $0.machine.map.previousIndex.next } }
+
+    /// The last entry, or the one before the first; see ``status``.
+    public var lastIndex: LogIndex { self.state.withLock { $0.machine.map.lastIndex } }
+
+    /// All entries up to here are synced; see ``status``.
+    public var durableIndex: LogIndex { self.state.withLock { $0.machine.durableIndex } }
 
     /// Why the log does nothing any more. nil: it works.
     public var failure: LogError? { self.state.withLock { $0.machine.failure } }

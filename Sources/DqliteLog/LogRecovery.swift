@@ -96,6 +96,7 @@ struct LogRecovery {
         if let repair = self.repair { try file?.write(repair.bytes, at: repair.offset) }
         try file?.sync()
 
+        // Of what lies before the first entry the newest counts, as when the head was truncated.
         self.configurations.dropHead(before: self.map.previousIndex.next)
         var worker = LogWorker(fileSystem: self.fileSystem, file: file, end: last?.end ?? 0)
         var machine = LogMachine(

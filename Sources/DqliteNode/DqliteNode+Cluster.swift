@@ -96,7 +96,7 @@ extension DqliteNode {
     public func dump(database: String) async throws(DqliteNodeError) -> ByteBuffer {
         let member = try self.running()
         guard let engine = member.engines.engine else {
-            throw DqliteNodeError(.engine, "the node is receiving a copy of the databases")
+            throw DqliteNodeError(.engine, EngineError.isReceiving.message)
         }
         let result = await withCheckedContinuation { continuation in
             engine.dump(database: database) { continuation.resume(returning: $0) }
@@ -146,9 +146,9 @@ extension DqliteNode {
             // A term of its own: what others may have proposed in the last one is something else.
             let term = Term(max(log.hardState.term, status.lastTerm).rawValue + 1)
             try log.save(HardState(term: term))
-            try log.appendAndWait(
-                Entry(
-                    index: status.lastIndex.next, term: term, kind: .configuration, data: configuration.encoded()))
+            try log.appendAndWait([
+                Entry(index: status.lastIndex.next, term: term, kind: .configuration, data: configuration.encoded())
+            ])
         }
     }
 

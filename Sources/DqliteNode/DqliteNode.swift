@@ -132,11 +132,16 @@ public final class DqliteNode: Service {
             eventLoop: self.configuration.eventLoops.next(), logger: self.logger)
     }
 
+    /// How long a node that led goes on to say that it does not.
+    private static let farewell = Duration.milliseconds(200)
+
     /// A leader that goes lets another one lead before, so that nobody's write is lost or in doubt.
     private func handOver(_ member: Member) async {
         guard member.driver.view.role == .leader, !member.isAlone else { return }
-        do {
+        do throws(EngineError) {
             try await member.handOver()
+            // Clients learn with their next request that another node leads, before their connections are closed.
+            try? await Task.sleep(for: Self.farewell)
         } catch {
             self.logger.notice(
                 "Leadership could not be handed over; another node will be elected",

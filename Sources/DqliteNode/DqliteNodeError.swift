@@ -3,7 +3,8 @@ public struct DqliteNodeError: Error, Hashable, Sendable, CustomStringConvertibl
     /// What kind of failure it is.
     public struct Code: Hashable, Sendable, CustomStringConvertible {
         private enum Kind: String {
-            case invalidConfiguration, address, dataDirectory, locked, identity, engine, stopped, configurationExists, cluster
+            case invalidConfiguration, address, dataDirectory, locked, identity, engine, stopped, configurationExists,
+                cluster
         }
         private let kind: Kind
         private init(_ kind: Kind) { self.kind = kind }

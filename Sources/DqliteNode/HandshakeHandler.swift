@@ -5,7 +5,6 @@ import NIOCore
 /// Reads the first 8 bytes of a connection, which choose its encoding, and makes room for the handler of that.
 final class HandshakeHandler: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
-    typealias InboundOut = ByteBuffer
 
     private let node: NodeState
     private let logger: Logger
@@ -52,13 +51,7 @@ final class HandshakeHandler: ChannelInboundHandler, RemovableChannelHandler {
             self.logger.debug("Connection closed: unknown protocol", metadata: ["word": "\(word)"])
             return context.close(promise: nil)
         }
-        do {
-            try context.pipeline.syncOperations.addHandler(handler, position: .after(self))
-        } catch {
-            return context.close(promise: nil)
-        }
-        if self.received.readableBytes > 0 { context.fireChannelRead(self.wrapInboundOut(self.received)) }
-        context.pipeline.syncOperations.removeHandler(self, promise: nil)
+        context.replace(self, with: handler, received: self.received)
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {

@@ -2,6 +2,7 @@ public import DqliteNode
 public import Logging
 import NIOCore
 import NIOPosix
+import ServiceLifecycle
 import Synchronization
 
 #if canImport(FoundationEssentials)
@@ -22,7 +23,8 @@ import Synchronization
 /// ```
 public final class DqliteTestCluster: Sendable {
     private struct State {
-        var nodes: [UInt64: (node: DqliteNode, task: Task<Void, any Error>, address: NodeAddress)] = [:]
+        var nodes:
+            [UInt64: (node: DqliteNode, group: ServiceGroup, task: Task<Void, any Error>, address: NodeAddress)] = [:]
     }
 
     private let state = Mutex(State())
@@ -92,16 +94,17 @@ public final class DqliteTestCluster: Sendable {
         self.configure(&configuration)
         change(&configuration)
         let node = DqliteNode(configuration: configuration, logger: self.logger)
-        let task = Task { try await node.run() }
+        let group = ServiceGroup(services: [node], logger: self.logger)
+        let task = Task { try await group.run() }
         let bound = try await node.waitUntilReady()
         self.switchboard.learned(id, bound)
-        self.state.withLock { $0.nodes[id] = (node, task, bound) }
+        self.state.withLock { $0.nodes[id] = (node, group, task, bound) }
     }
 
     /// Stops a node, which hands over what it has, and returns when that is done.
     public func stop(_ id: UInt64) async {
-        guard let (_, task, _) = self.state.withLock({ $0.nodes.removeValue(forKey: id) }) else { return }
-        task.cancel()
+        guard let (_, group, task, _) = self.state.withLock({ $0.nodes.removeValue(forKey: id) }) else { return }
+        await group.triggerGracefulShutdown()
         _ = await task.result
     }
 

@@ -4,6 +4,6 @@ import ArgumentParser
 @main
 struct Dqlite: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "dqlite", abstract: "SQLite as a highly available database.", 
+        commandName: "dqlite", abstract: "SQLite as a highly available database.",
         subcommands: [NodeCommand.self, RecoverCommand.self])
 }

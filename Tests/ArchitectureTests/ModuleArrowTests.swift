@@ -19,6 +19,9 @@ import Testing
         "DqliteClient": [
             "DqliteFraming", "DqliteProtocol", "DqliteWire", "Logging", "NIOCore", "NIOPosix", "ServiceLifecycle",
         ],
+        "DqliteTesting": [
+            "DqliteNode", "Foundation", "FoundationEssentials", "Logging", "NIOCore", "NIOPosix", "ServiceLifecycle",
+        ],
         "dqlite": ["ArgumentParser", "DqliteNode", "Logging", "ServiceLifecycle", "UnixSignals"],
     ]
     static let platform: Set<String> = ["Darwin", "Dispatch", "Glibc", "Musl", "Synchronization"]

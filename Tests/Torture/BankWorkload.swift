@@ -92,14 +92,5 @@ struct BankWorkload: Workload {
             .check(self.recorder.history)
     }
 
-    var history: [String] { self.recorder.lines }
-    var outcomes: [Outcome: Int] { self.recorder.outcomes }
-
-    func pretend() {
-        let middle = self.recorder.middle
-        self.recorder.record(
-            Operation(
-                client: 0, began: middle, ended: middle + .milliseconds(1), outcome: .acknowledged,
-                action: .transfer(number: self.recorder.run.number(), from: 0, to: 1, amount: 1)))
-    }
+    var invention: BankAction { .transfer(number: self.recorder.run.number(), from: 0, to: 1, amount: 1) }
 }

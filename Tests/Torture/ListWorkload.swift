@@ -114,14 +114,6 @@ struct ListWorkload: Workload {
     }
 
     func check() -> [Violation] { ListChecker.check(self.recorder.history) }
-    var history: [String] { self.recorder.lines }
-    var outcomes: [Outcome: Int] { self.recorder.outcomes }
 
-    func pretend() {
-        let middle = self.recorder.middle
-        self.recorder.record(
-            Operation(
-                client: 0, began: middle, ended: middle + .milliseconds(1), outcome: .acknowledged,
-                action: .init([.append(list: 0, value: self.recorder.run.number())])))
-    }
+    var invention: ListTransaction { .init([.append(list: 0, value: self.recorder.run.number())]) }
 }

@@ -60,14 +60,6 @@ struct SetWorkload: Workload {
     }
 
     func check() -> [Violation] { SetChecker.check(self.recorder.history) }
-    var history: [String] { self.recorder.lines }
-    var outcomes: [Outcome: Int] { self.recorder.outcomes }
 
-    func pretend() {
-        let middle = self.recorder.middle
-        self.recorder.record(
-            Operation(
-                client: 0, began: middle, ended: middle + .milliseconds(1), outcome: .acknowledged,
-                action: .add(set: 0, value: self.recorder.run.number())))
-    }
+    var invention: SetAction { .add(set: 0, value: self.recorder.run.number()) }
 }

@@ -4,6 +4,12 @@ import TortureChecks
 
 /// What clients do to a database, and how it is checked.
 protocol Workload: Sendable {
+    associatedtype Action: Hashable & Sendable
+
+    /// What happened.
+    var recorder: Recorder<Action> { get }
+    /// Something that nobody did: the check has to find it, if it is said to be acknowledged.
+    var invention: Action { get }
     /// Name of its database.
     var database: String { get }
     /// What makes the database, any number of times.
@@ -14,12 +20,24 @@ protocol Workload: Sendable {
     func finish(_ client: WorkloadClient) async
     /// What is wrong.
     func check() -> [Violation]
+}
+
+extension Workload {
     /// What happened, in order of its ends.
-    var history: [String] { get }
+    var history: [String] { self.recorder.history.sorted { $0.ended < $1.ended }.map(\.description) }
+
     /// How often what became of it.
-    var outcomes: [Outcome: Int] { get }
-    /// Notes something as acknowledged that never was: the check has to find it.
-    func pretend()
+    var outcomes: [Outcome: Int] { Dictionary(self.recorder.history.map { ($0.outcome, 1) }, uniquingKeysWith: +) }
+
+    /// Notes the invention as acknowledged, at a time in the middle.
+    func pretend() {
+        let ends = self.recorder.history.map(\.ended).sorted()
+        let middle = ends.dropFirst(ends.count / 2).first ?? .zero
+        self.recorder.record(
+            Operation(
+                client: 0, began: middle, ended: middle + .milliseconds(1), outcome: .acknowledged,
+                action: self.invention))
+    }
 }
 
 /// One of those who do it.
@@ -35,15 +53,6 @@ struct WorkloadClient: Sendable {
             await pause(.milliseconds(random.below(8)))
         }
     }
-}
-
-extension Recorder {
-    var lines: [String] { self.history.sorted { $0.ended < $1.ended }.map(\.description) }
-
-    var outcomes: [Outcome: Int] { Dictionary(self.history.map { ($0.outcome, 1) }, uniquingKeysWith: +) }
-
-    /// A time in the middle, for what never happened.
-    var middle: Duration { self.history.map(\.ended).sorted().dropFirst(self.history.count / 2).first ?? .zero }
 }
 
 extension DqliteClient {

@@ -31,6 +31,9 @@ final class Applier: Sendable {
         var isDraining = false
         var isStopped = false
         var engine: Engine?
+
+        /// Whether something can be taken now, by who may wait.
+        var hasWork: Bool { !self.items.isEmpty && !self.isDraining && !self.isStopped && self.engine != nil }
     }
 
     private let state = Mutex(State())
@@ -45,7 +48,8 @@ final class Applier: Sendable {
     private let progressed: @Sendable (LogIndex) -> Void
 
     init(
-        applied: LogIndex, servingChanged: @escaping @Sendable (Bool) -> Void, failed: @escaping @Sendable (String) -> Void, progressed: @escaping @Sendable (LogIndex) -> Void
+        applied: LogIndex, servingChanged: @escaping @Sendable (Bool) -> Void,
+        failed: @escaping @Sendable (String) -> Void, progressed: @escaping @Sendable (LogIndex) -> Void
     ) {
         self.appliedIndex = Atomic(applied.rawValue)
         self.servingChanged = servingChanged
@@ -93,7 +97,7 @@ final class Applier: Sendable {
     /// Does what can be done without waiting, and has the thread do the rest.
     func drain() {
         self.drain(mayWait: false)
-        if self.state.withLock({ !$0.items.isEmpty && !$0.isDraining }) {
+        if self.state.withLock({ $0.hasWork }) {
             self.condition.withLock { self.condition.signal() }
         }
     }
@@ -103,10 +107,8 @@ final class Applier: Sendable {
             self.drain(mayWait: true)
             let isStopped = self.condition.withLock {
                 while true {
-                    let (isIdle, isStopped) = self.state.withLock {
-                        ($0.items.isEmpty || $0.isDraining, $0.isStopped)
-                    }
-                    if !isIdle || isStopped { return isStopped }
+                    let (hasWork, isStopped) = self.state.withLock { ($0.hasWork, $0.isStopped) }
+                    if hasWork || isStopped { return isStopped }
                     self.condition.wait()
                 }
             }
@@ -117,12 +119,11 @@ final class Applier: Sendable {
     private func drain(mayWait: Bool) {
         while true {
             let next = self.state.withLock { state -> (Item, Engine)? in
-                guard !state.isDraining, !state.isStopped, let engine = state.engine, let item = state.items.first,
-                    mayWait || !item.mayWait
-                else { return nil }
-                state.items.removeFirst()
+                guard state.hasWork, let engine = state.engine, mayWait || !(state.items.first?.mayWait ?? true) else {
+                    return nil
+                }
                 state.isDraining = true
-                return (item, engine)
+                return (state.items.removeFirst(), engine)
             }
             guard let (item, engine) = next else { return }
             self.perform(item, engine)
@@ -141,11 +142,7 @@ final class Applier: Sendable {
             self.advance(to: index)
         case .foreign(let entry):
             do throws(EngineError) {
-                if entry.kind == .command {
-                    try engine.apply(entry.data, at: entry.index)
-                } else {
-                    engine.passed(entry.index)
-                }
+                try engine.apply(entry)
                 // The files of databases that were received are whole from here on.
                 if entry.index >= engine.recoveryTarget { try engine.recoveredOnce() }
                 self.advance(to: entry.index)

@@ -36,9 +36,9 @@ enum ControlClientError: Error, CustomStringConvertible {
 /// What a node asks of another one that it wants to join or to leave: one request at a time, in the dqlite encoding.
 final class ControlClient: Sendable {
     private let channel: any Channel
-    private let handler: NIOLoopBound<ControlHandler>
+    private let handler: NIOLoopBound<AnswerHandler>
 
-    private init(channel: any Channel, handler: NIOLoopBound<ControlHandler>) {
+    private init(channel: any Channel, handler: NIOLoopBound<AnswerHandler>) {
         self.channel = channel
         self.handler = handler
     }
@@ -47,7 +47,7 @@ final class ControlClient: Sendable {
         to address: String, dial: DqliteNodeConfiguration.Dial, on eventLoop: any EventLoop
     ) async throws -> ControlClient {
         try await dial(address, eventLoop).flatMapThrowing { channel in
-            let handler = ControlHandler()
+            let handler = AnswerHandler()
             try channel.pipeline.syncOperations.addHandler(handler)
             var preface = channel.allocator.buffer(capacity: 8)
             preface.writeInteger(Preface.dqlite, endianness: .little)
@@ -58,9 +58,10 @@ final class ControlClient: Sendable {
 
     func close() { self.channel.close(promise: nil) }
 
+    /// - Parameter revision: Of the answer, which does not say it everywhere.
     /// - Throws: ``ControlClientError``, or why the connection failed.
     func call<Answer: ResponseMessage>(
-        _ request: some RequestMessage, timeout: TimeAmount, _: Answer.Type = Answer.self
+        _ request: some RequestMessage, timeout: TimeAmount, _: Answer.Type = Answer.self, revision: UInt8 = 0
     ) async throws -> Answer {
         var frame = self.channel.allocator.buffer(capacity: 128)
         try frame.writeDqliteRequest(request)
@@ -76,43 +77,6 @@ final class ControlClient: Sendable {
             throw ControlClientError.failure(code: failure.code, message: failure.message)
         }
         guard code == Answer.code else { throw ControlClientError.unexpected }
-        return try answer.body.dqliteMessage()
+        return try answer.body.dqliteMessage(revision: revision)
     }
-}
-
-private final class ControlHandler: ChannelInboundHandler {
-    typealias InboundIn = ByteBuffer
-
-    private var received = ByteBuffer()
-    private var decoder = DqliteFrameDecoder(maximumBodySize: 1 << 20)
-    private var waiting: EventLoopPromise<DqliteFrame>?
-    private var isClosed = false
-
-    func expect(_ promise: EventLoopPromise<DqliteFrame>, timeout: TimeAmount, eventLoop: any EventLoop) {
-        guard !self.isClosed, self.waiting == nil else { return promise.fail(ControlClientError.closed) }
-        self.waiting = promise
-        let task = eventLoop.scheduleTask(in: timeout) { promise.fail(ControlClientError.timeout) }
-        promise.futureResult.whenComplete { _ in task.cancel() }
-    }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        self.received.receive(self.unwrapInboundIn(data))
-        do {
-            guard let frame = try self.decoder.decode(buffer: &self.received) else { return }
-            let promise = self.waiting
-            self.waiting = nil
-            promise?.succeed(frame)
-        } catch {
-            context.close(promise: nil)
-        }
-    }
-
-    func channelInactive(context: ChannelHandlerContext) {
-        self.isClosed = true
-        self.waiting?.fail(ControlClientError.closed)
-        self.waiting = nil
-        context.fireChannelInactive()
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 }

@@ -40,7 +40,8 @@ final class Freshness: Sendable {
         let (isFresh, question) = self.state.withLock { state -> (Bool, UInt64?) in
             if let since = state.freshSince, now - since <= bound { return (true, nil) }
             // A question that is on its way serves all who come with it.
-            if let open = state.questions.first(where: { $0.value.index == nil && now - $0.value.asked < Self.patience }),
+            if let open = state.questions.first(where: { $0.value.index == nil && now - $0.value.asked < Self.patience }
+            ),
                 now - open.value.asked <= bound
             {
                 state.questions[open.key]?.waiting.append(done)

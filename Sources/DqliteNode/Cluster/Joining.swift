@@ -19,8 +19,8 @@ struct Joining: Sendable {
         try await self.untilDone("The cluster cannot be joined yet; trying again") {
             let leader = try await self.leader(of: addresses)
             defer { leader.close() }
-            let servers = try await leader.call(ClusterRequest(format: 1), timeout: .seconds(2), ServersResponse.self)
-            let own = servers.servers.first { $0.serverID == self.id }
+            let servers = try await self.members(leader)
+            let own = servers.first { $0.serverID == self.id }
             if own == nil {
                 let add = AddRequest(serverID: self.id, address: self.address)
                 _ = try await leader.call(add, timeout: .seconds(10), EmptyResponse.self)
@@ -37,11 +37,18 @@ struct Joining: Sendable {
         try await self.untilDone("The cluster cannot be left yet; trying again") {
             let leader = try await self.leader(of: addresses)
             defer { leader.close() }
-            let servers = try await leader.call(ClusterRequest(format: 1), timeout: .seconds(2), ServersResponse.self)
-            guard servers.servers.contains(where: { $0.serverID == self.id }) else { return }
+            let servers = try await self.members(leader)
+            guard servers.contains(where: { $0.serverID == self.id }) else { return }
             let remove = RemoveRequest(serverID: self.id)
             _ = try await leader.call(remove, timeout: .seconds(10), EmptyResponse.self)
         }
+    }
+
+    /// The members, as the leader knows them.
+    private func members(_ leader: ControlClient) async throws -> [Server] {
+        // The format is the revision of the answer: with 1 each member has its role.
+        let request = ClusterRequest(format: 1)
+        return try await leader.call(request, timeout: .seconds(2), ServersResponse.self, revision: 1).servers
     }
 
     private func untilDone(_ message: Logger.Message, _ body: () async throws -> Void) async throws {

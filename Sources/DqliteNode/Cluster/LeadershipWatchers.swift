@@ -30,7 +30,8 @@ final class LeadershipWatchers: Sendable {
 
     /// What is known now, and then every change; whoever is slow gets the newest only.
     func watch() -> AsyncStream<DqliteNode.Leadership> {
-        let (stream, continuation) = AsyncStream.makeStream(of: DqliteNode.Leadership.self, bufferingPolicy: .bufferingNewest(1))
+        let (stream, continuation) = AsyncStream.makeStream(
+            of: DqliteNode.Leadership.self, bufferingPolicy: .bufferingNewest(1))
         let number = self.state.withLock { state -> UInt64? in
             guard !state.isFinished else { return nil }
             state.next += 1

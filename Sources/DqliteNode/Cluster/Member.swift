@@ -67,7 +67,8 @@ final class Member: Sendable {
             self.snapshots = snapshots
             self.failed = failed
             let delegate = RaftDriver.Delegate(
-                failed: failed, viewChanged: { watchers.changed($0) }, servingChanged: { watchers.changed(serving: $0) },
+                failed: failed, viewChanged: { watchers.changed($0) },
+                servingChanged: { watchers.changed(serving: $0) },
                 snapshotNeeded: { snapshots.needed(by: $0) })
             self.driver = RaftDriver(
                 id: self.id, settings: configuration.raft, commitTimeout: configuration.consensus.commitTimeout,
@@ -98,17 +99,7 @@ final class Member: Sendable {
             checkpoints: status.checkpoints.mapValues { CheckpointPosition(intent: $0.intent, done: $0.done) },
             events: self.report)
         do {
-            var index = status.firstIndex
-            while index <= applied {
-                for entry in try self.log.entries(in: index...applied, maximumSize: 4 << 20) {
-                    if entry.kind == .command {
-                        try engine.apply(entry.data, at: entry.index)
-                    } else {
-                        engine.passed(entry.index)
-                    }
-                    index = entry.index.next
-                }
-            }
+            try engine.redo(self.log, through: applied)
             // Of databases that were received, the log may not have all yet that their files hold a part of.
             if engine.recoveryTarget <= applied { try engine.recovered() }
         } catch {
@@ -169,24 +160,9 @@ extension Log {
     /// Writes the first entry of a new cluster; it is durable when this returns.
     func bootstrap(_ configuration: Configuration) throws(LogError) {
         try self.save(HardState(term: Term(1)))
-        try self.appendAndWait(
-            Entry(index: LogIndex(1), term: Term(1), kind: .configuration, data: configuration.encoded()))
-    }
-
-    func appendAndWait(_ entry: Entry) throws(LogError) {
-        let condition = Condition()
-        let result = Mutex<Result<LogIndex, LogError>?>(nil)
-        try self.append([entry]) { outcome in
-            result.withLock { $0 = outcome }
-            condition.withLock { condition.broadcast() }
-        }
-        let outcome = condition.withLock {
-            while true {
-                if let outcome = result.withLock({ $0 }) { return outcome }
-                condition.wait()
-            }
-        }
-        _ = try outcome.get()
+        try self.appendAndWait([
+            Entry(index: LogIndex(1), term: Term(1), kind: .configuration, data: configuration.encoded())
+        ])
     }
 
     /// What Raft starts with: what was ever written into a file was committed.

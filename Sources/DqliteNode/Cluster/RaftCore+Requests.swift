@@ -14,17 +14,13 @@ extension RaftCore {
         guard self.raft.role == .leader, self.raft.term == term else { throw .notLeader }
         // A full disk is known before anybody could commit the command.
         let size = self.preparedSize + command.count + 16
+        if self.storage.isStalled { throw .queueFull }
         do throws(LogError) {
-            if self.storage.isStalled { throw .queueFull }
             try self.log.prepare(size)
         } catch {
-            switch error {
-            case .queueFull: throw .queueFull
-            case .noSpace, .notPrepared:
-                self.leaveToOthers()
-                throw .noSpace(error.description)
-            default: throw .failed(error.description)
-            }
+            let refusal = ProposalRefusal(error)
+            if case .noSpace = refusal { self.leaveToOthers() }
+            throw refusal
         }
         do throws(RaftError) {
             let index = try self.raft.propose(command, term: term)
@@ -65,13 +61,9 @@ extension RaftCore {
         guard self.change == nil || self.raft.role != .leader else {
             return outcome.done.append { done(.failure(EngineError(RaftError.changeInProgress))) }
         }
-        let server =
-            switch change {
-            case .add(let id, _), .assign(let id, _), .remove(let id): id
-            }
         do throws(RaftError) {
             let index = try self.raft.proposeConfiguration(change, term: self.raft.term)
-            self.change = (index, self.raft.term, server, done)
+            self.change = (index, self.raft.term, done)
         } catch {
             outcome.done.append { done(.failure(EngineError(error))) }
         }
@@ -96,7 +88,7 @@ extension RaftCore {
             outcome.done.append { done(.failure(EngineError(RaftError.invalidTransferTarget(target)))) }
             return false
         }
-        self.handover = Handover(target: target, completions: [done])
+        self.handover = Handover(target: target, done: done)
         return true
     }
 
@@ -108,13 +100,14 @@ extension RaftCore {
             try self.raft.transferLeadership(to: handover.target)
             self.handover?.isUnderWay = true
         } catch {
-            self.handover = nil
-            outcome.resumes = true
-            outcome.done.append {
-                for done in handover.completions {
-                    done(.failure(.refused(FailureCode.error, "leadership transfer failed")))
-                }
-            }
+            self.failHandover(&outcome)
         }
+    }
+
+    /// Nobody took over: the engine goes on.
+    mutating func failHandover(_ outcome: inout Outcome) {
+        guard let done = self.handover.take()?.done else { return }
+        outcome.resumes = true
+        outcome.done.append { done(.failure(.refused(FailureCode.error, "leadership transfer failed"))) }
     }
 }

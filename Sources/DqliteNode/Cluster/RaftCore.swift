@@ -21,7 +21,7 @@ struct RaftCore {
     /// Leadership that is being handed over.
     struct Handover {
         var target: NodeID?
-        var completions: [Done]
+        var done: Done
         /// The engine admits nothing more and all that it had is applied; Raft has been told.
         var isUnderWay = false
     }
@@ -40,7 +40,7 @@ struct RaftCore {
     var reads: [UInt64: @Sendable (LogIndex?) -> Void] = [:]
     var lastRead: UInt64 = 0
     /// A change of the configuration that is not committed.
-    var change: (index: LogIndex?, term: Term, server: NodeID, done: Done)?
+    var change: (index: LogIndex?, term: Term, done: Done)?
     var handover: Handover?
     /// When each member was heard last, while this node leads.
     var heard: [NodeID: MonotonicInstant] = [:]
@@ -99,8 +99,15 @@ struct RaftCore {
             // The member that was to be promoted has caught up.
             self.change?.index = entry.index
         }
+        self.store(&outcome) { (storage) throws(LogError) in try storage.perform(write) }
+    }
+
+    /// Has storage do something, and tells Raft which writes are done.
+    mutating func store(
+        _ outcome: inout Outcome, _ body: (inout RaftStorage) throws(LogError) -> UInt64?
+    ) {
         do throws(LogError) {
-            if let number = try self.storage.perform(write) { self.raft.persisted(through: number) }
+            if let number = try body(&self.storage) { self.raft.persisted(through: number) }
         } catch {
             self.fail(error.description, &outcome)
         }
@@ -146,10 +153,7 @@ struct RaftCore {
         if state.role == .leader { self.leadingTerm = state.term }
         if let handover = self.handover, state.role != .leader, state.leader != nil || !handover.isUnderWay {
             self.handover = nil
-            let isDone = handover.isUnderWay
-            outcome.done.append {
-                for done in handover.completions { done(isDone ? .success(()) : .failure(.notLeader)) }
-            }
+            outcome.done.append { handover.done(handover.isUnderWay ? .success(()) : .failure(.notLeader)) }
         }
     }
 
@@ -174,13 +178,7 @@ struct RaftCore {
     mutating func tick(now: MonotonicInstant, _ outcome: inout Outcome) {
         self.raft.tick(now: now)
         for peer in self.raft.peers where peer.isRecentlyActive { self.heard[peer.id] = now }
-        if self.storage.isStalled {
-            do throws(LogError) {
-                if let number = try self.storage.proceed() { self.raft.persisted(through: number) }
-            } catch {
-                self.fail(error.description, &outcome)
-            }
-        }
+        self.store(&outcome) { (storage) throws(LogError) in try storage.proceed() }
         // The clients who wait get an answer, though nobody knows which: those writes may yet be committed.
         if let first = self.proposals.first, first.deadline < now {
             self.logger.error(
@@ -190,13 +188,7 @@ struct RaftCore {
         }
         if let handover = self.handover, handover.isUnderWay, self.raft.role == .leader, self.raft.transferTarget == nil
         {
-            self.handover = nil
-            outcome.resumes = true
-            outcome.done.append {
-                for done in handover.completions {
-                    done(.failure(.refused(FailureCode.error, "leadership transfer failed")))
-                }
-            }
+            self.failHandover(&outcome)
         }
     }
 

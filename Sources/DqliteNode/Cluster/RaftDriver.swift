@@ -157,12 +157,8 @@ final class RaftDriver: Replicator {
         case .message(let message, let sender): core.raft.step(message, from: sender)
         case .contact(let node): core.raft.contact(from: node)
         case .persisted(let number, nil):
-            do throws(LogError) {
-                if let done = core.storage.done(number) { core.raft.persisted(through: done) }
-                if core.storage.isStalled, let done = try core.storage.proceed() { core.raft.persisted(through: done) }
-            } catch {
-                core.fail(error.description, &outcome)
-            }
+            core.store(&outcome) { $0.done(number) }
+            core.store(&outcome) { (storage) throws(LogError) in try storage.proceed() }
         case .persisted(_, .some(let error)): core.fail(error.description, &outcome)
         case .applied: break
         case .read(let completion): core.read(completion, &outcome)
@@ -200,7 +196,7 @@ final class RaftDriver: Replicator {
         if let refusal { throw refusal }
     }
 
-    var durableIndex: LogIndex { self.log.status.durableIndex }
+    var durableIndex: LogIndex { self.log.durableIndex }
 
     func beginCheckpoint(of database: String, through index: LogIndex) throws(ReplicationFailure) {
         try self.mark { () throws(LogError) in try self.log.beginCheckpoint(of: database, through: index) }
@@ -214,12 +210,9 @@ final class RaftDriver: Replicator {
         do throws(LogError) {
             try body()
         } catch {
-            switch error {
-            case .noSpace, .notPrepared, .queueFull: throw .noSpace(error.description)
-            default:
-                self.work { core, outcome in core.fail(error.description, &outcome) }
-                throw .failed(error.description)
-            }
+            let failure = ReplicationFailure(error)
+            if case .failed(let reason) = failure { self.work { core, outcome in core.fail(reason, &outcome) } }
+            throw failure
         }
     }
 

@@ -124,8 +124,8 @@ struct RaftStorage {
 struct LogReader: RaftLogReader {
     let log: Log
 
-    var firstIndex: LogIndex { self.log.status.firstIndex }
-    var lastIndex: LogIndex { self.log.status.lastIndex }
+    var firstIndex: LogIndex { self.log.firstIndex }
+    var lastIndex: LogIndex { self.log.lastIndex }
 
     func term(at index: LogIndex) -> Term? { self.log.term(of: index) }
 

@@ -140,7 +140,7 @@ final class Snapshots: Sendable {
 }
 
 extension Member {
-    func snapshotReceiver(from node: NodeID) throws -> any ChannelHandler {
+    func snapshotReceiver(from node: NodeID) -> any ChannelHandler {
         self.snapshots.receiver(from: node, self)
     }
 

@@ -9,7 +9,6 @@ import NIOCore
 /// Serves one connection of the dqlite encoding.
 final class DqliteConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
-    typealias InboundOut = ByteBuffer
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
@@ -254,13 +253,7 @@ final class DqliteConnectionHandler: ChannelDuplexHandler, RemovableChannelHandl
         peers.connected(NodeID(connect.serverID), address: connect.address)
         let handler = PeerHandler(
             node: self.node, receiver: peers, form: .c, sender: NodeID(connect.serverID), logger: self.logger)
-        do {
-            try context.pipeline.syncOperations.addHandler(handler, position: .after(self))
-        } catch {
-            return context.close(promise: nil)
-        }
-        if rest.readableBytes > 0 { context.fireChannelRead(self.wrapInboundOut(rest)) }
-        context.pipeline.syncOperations.removeHandler(self, promise: nil)
+        context.replace(self, with: handler, received: rest)
         context.read()
     }
 

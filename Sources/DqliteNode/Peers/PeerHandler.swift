@@ -14,7 +14,7 @@ protocol PeerReceiver: Sendable {
     func connected(_ node: NodeID, address: String)
     func received(_ message: PeerMessage, from node: NodeID)
     /// A node wants to send a copy of all databases.
-    func snapshotReceiver(from node: NodeID) throws -> any ChannelHandler
+    func snapshotReceiver(from node: NodeID) -> any ChannelHandler
     /// Bytes came from a node, though no whole message yet.
     func contact(from node: NodeID)
 }
@@ -23,7 +23,6 @@ protocol PeerReceiver: Sendable {
 /// node opens itself.
 final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
-    typealias InboundOut = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
     private let node: NodeState
@@ -87,15 +86,9 @@ final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
 
     /// The stream brings a copy of all databases.
     private func becomeReceiver(of sender: NodeID, context: ChannelHandlerContext) {
-        do {
-            let handler = try self.receiver.snapshotReceiver(from: sender)
-            try context.pipeline.syncOperations.addHandler(handler, position: .after(self))
-        } catch {
-            return context.close(promise: nil)
-        }
-        context.fireChannelRead(self.wrapInboundOut(self.received))
+        let rest = self.received
         self.received = ByteBuffer()
-        context.pipeline.syncOperations.removeHandler(self, promise: nil)
+        context.replace(self, with: self.receiver.snapshotReceiver(from: sender), received: rest)
     }
 
     private func nextMessage() throws(WireError) -> PeerMessage? {
@@ -154,8 +147,8 @@ final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        // The node speaks to the others until it has handed over what it has.
-        if event as? ShutdownEvent == .interrupt { context.close(promise: nil) }
+        // What the node had to hand over it has handed over before.
+        if event is ShutdownEvent { context.close(promise: nil) }
         context.fireUserInboundEventTriggered(event)
     }
 }

@@ -111,7 +111,9 @@ final class PeerLink: @unchecked Sendable {
                     contentsOf: isLong
                         ? RaftCodec.parts(of: frame, size: Self.partSize, allocator: allocator) : [frame])
             } else {
-                if let mark = RaftCodec.roundMark(of: .appendEntries(append), allocator: allocator) { frames.append(mark) }
+                if let mark = RaftCodec.roundMark(of: .appendEntries(append), allocator: allocator) {
+                    frames.append(mark)
+                }
                 frames.append(frame)
             }
         }

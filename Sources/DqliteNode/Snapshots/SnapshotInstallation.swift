@@ -19,7 +19,7 @@ struct SnapshotInstallation: Sendable {
     enum Outcome: Hashable, Sendable {
         /// Log and files are those of the snapshot.
         case installed
-        /// The node's own log begins later: nothing was changed.
+        /// The node's own log has that entry, or begins later: nothing was changed.
         case outdated
     }
 
@@ -79,7 +79,7 @@ struct SnapshotInstallation: Sendable {
     /// Whatever a failure, or a crash, has left undone is done when it is called again, which it must be before the engine is
     /// opened: a node whose log fails or is full meanwhile has to stop.
     func install(into log: Log) throws(SnapshotError) -> Outcome {
-        guard log.status.firstIndex.previous <= self.metadata.index else {
+        guard !self.isOutdated(by: log) else {
             try self.retire()
             return .outdated
         }
@@ -89,9 +89,18 @@ struct SnapshotInstallation: Sendable {
         return .installed
     }
 
+    /// Whether the log has come further than where the snapshot begins: then the node's own files need no others, and what it has
+    /// acknowledged is not to be lost. After an interrupted installation the log is empty.
+    private func isOutdated(by log: Log) -> Bool {
+        let status = log.status
+        let previous = status.firstIndex.previous
+        if previous > self.metadata.index { return true }
+        guard log.term(of: self.metadata.index) == self.metadata.term else { return false }
+        return previous < self.metadata.index || status.lastIndex > self.metadata.index
+    }
+
     private func changeLog(_ log: Log) throws(SnapshotError) {
         let (index, term) = (self.metadata.index, self.metadata.term)
-        // What this node has acknowledged beyond the snapshot stays.
         if log.term(of: index) != term {
             try self.change(.resetLog) { () throws(LogError) in
                 if log.hardState.term < term { try log.save(HardState(term: term, vote: nil)) }

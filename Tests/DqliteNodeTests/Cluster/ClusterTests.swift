@@ -74,19 +74,21 @@ import Testing
                             while !end.hasCome {
                                 _ = try await client.execute("INSERT INTO t VALUES (1)")
                                 count += 1
+                                end.note()
                             }
                             return count
                         }
                     }
                     for _ in 0..<20 {
                         let leader = try await cluster.leader()
+                        try await end.waitForNotes(64)
                         try await cluster.node(leader)?.transferLeadership()
                         _ = try await cluster.leader(except: leader)
                     }
                     end.come()
                     return try await group.reduce(0, +)
                 }
-                #expect(written > 64)
+                #expect(written >= 20 * 64)
                 #expect(try await Self.count(client) == Int64(written))
                 try await Self.expectEqualDatabases(cluster)
             }
@@ -140,6 +142,17 @@ import Testing
         }
     }
 
+    @Test(.timeLimit(.minutes(2))) func aFollowerLeaves() async throws {
+        try await DqliteTestCluster.with { cluster in
+            let leader = try await cluster.leader()
+            // Not the first of the members, whom the leader names one after the other.
+            let follower: UInt64 = leader == 3 ? 2 : 3
+            try await #require(cluster.node(follower)).leave()
+            let servers = try #require(cluster.node(leader)?.status).servers
+            #expect(!servers.contains { $0.id == follower })
+        }
+    }
+
     @Test(.timeLimit(.minutes(2))) func aClusterIsMadeOfSeveralAndRecoveredFromOne() async throws {
         let directory = FileManager.default.temporaryDirectory.appendingPathComponent("dqlite-\(UUID())").path
         defer { try? FileManager.default.removeItem(atPath: directory) }
@@ -165,11 +178,19 @@ import Testing
     }
 }
 
-/// For tasks that go on until something else is done.
+/// For tasks that go on until something else is done, and what they have done.
 private final class End: Sendable {
-    private let state = Mutex(false)
+    private let state = Mutex((hasCome: false, notes: 0))
 
-    var hasCome: Bool { self.state.withLock { $0 } }
+    var hasCome: Bool { self.state.withLock { $0.hasCome } }
 
-    func come() { self.state.withLock { $0 = true } }
+    func come() { self.state.withLock { $0.hasCome = true } }
+
+    func note() { self.state.withLock { $0.notes += 1 } }
+
+    /// Returns when so many more notes were made.
+    func waitForNotes(_ count: Int) async throws {
+        let target = self.state.withLock { $0.notes } + count
+        while self.state.withLock({ $0.notes }) < target { try await Task.sleep(for: .milliseconds(1)) }
+    }
 }

@@ -1,8 +1,9 @@
-import Dispatch
 import DqliteEngine
 import DqliteLog
 import DqliteRaft
 import Synchronization
+
+@testable import DqliteNode
 
 /// Consensus of a node that is alone: what its own log has made durable is committed.
 final class LocalReplicator: Replicator {
@@ -32,17 +33,7 @@ final class LocalReplicator: Replicator {
     /// - Returns: Why nothing can be written for now; nil: it can.
     func start(_ engine: Engine, nodeID: NodeID) throws -> LogError? {
         let status = self.log.status
-        var index = status.firstIndex
-        while index <= status.lastIndex {
-            for entry in try self.log.entries(in: index...status.lastIndex, maximumSize: 4 << 20) {
-                if entry.kind == .command {
-                    try engine.apply(entry.data, at: entry.index)
-                } else {
-                    engine.passed(entry.index)
-                }
-                index = entry.index.next
-            }
-        }
+        try engine.redo(self.log, through: status.lastIndex)
         try engine.recovered()
         let term = Term(self.log.hardState.term.rawValue + 1)
         try self.log.save(HardState(term: term, vote: nodeID))
@@ -59,14 +50,12 @@ final class LocalReplicator: Replicator {
 
     /// Returns when the entry is durable, or that there is no room for it.
     private func append(_ barrier: Entry) throws(LogError) -> LogError? {
-        let durable = Completion()
         do throws(LogError) {
-            try self.log.append([barrier]) { durable.fulfil($0) }
+            try self.log.appendAndWait([barrier])
+            return nil
         } catch .noSpace(let error) {
             return .noSpace(error)
         }
-        _ = try durable.wait()
-        return nil
     }
 
     // MARK: Replicator
@@ -91,13 +80,9 @@ final class LocalReplicator: Replicator {
                 }
                 state.barrier = nil
             } catch {
-                switch error {
-                case .queueFull: throw .queueFull
-                case .noSpace, .notPrepared: throw .noSpace(error.description)
-                default:
-                    self.failed(error.description)
-                    throw .failed(error.description)
-                }
+                let refusal = ProposalRefusal(error)
+                if case .failed(let reason) = refusal { self.failed(reason) }
+                throw refusal
             }
         }
     }
@@ -125,31 +110,11 @@ final class LocalReplicator: Replicator {
         do throws(LogError) {
             try body()
         } catch {
-            switch error {
-            case .noSpace, .notPrepared, .queueFull: throw .noSpace(error.description)
-            default:
-                self.fail(error)
-                throw .failed(error.description)
-            }
+            let failure = ReplicationFailure(error)
+            if case .failed = failure { self.fail(error) }
+            throw failure
         }
     }
 
     func release(through index: LogIndex) { _ = self.log.truncateHead(LogNeeds(checkpoints: index)) }
-}
-
-/// What the log's thread says once, for who waits for it.
-private final class Completion: Sendable {
-    private let semaphore = DispatchSemaphore(value: 0)
-    private let result = Mutex<Result<LogIndex, LogError>?>(nil)
-
-    func fulfil(_ result: Result<LogIndex, LogError>) {
-        self.result.withLock { $0 = result }
-        self.semaphore.signal()
-    }
-
-    func wait() throws(LogError) -> LogIndex {
-        self.semaphore.wait()
-        guard let result = self.result.withLock({ $0 }) else { preconditionFailure("signalled without a result") }
-        return try result.get()
-    }
 }

@@ -68,7 +68,8 @@ struct ClientTests {
     ) async throws {
         while true {
             do {
-                try await withNode(in: directory, change: { $0.address = first.address }) { _ in try await body() }
+                let change: @Sendable (inout DqliteNodeConfiguration) -> Void = { $0.address = first.address }
+                try await withNode(in: directory, change: change) { _ in try await body() }
                 return
             } catch is DqliteNodeError {
                 await Task.yield()

@@ -156,6 +156,10 @@ private final class FollowingReplicator: Replicator {
 
     var durableIndex: LogIndex { self.log.status.durableIndex }
 
+    var holdsLease: Bool { true }
+
+    func confirmLeadership(_ completion: @escaping @Sendable (Bool) -> Void) { completion(true) }
+
     func beginCheckpoint(of database: String, through index: LogIndex) throws(ReplicationFailure) {
         try Self.mark { () throws(LogError) in try self.log.beginCheckpoint(of: database, through: index) }
     }

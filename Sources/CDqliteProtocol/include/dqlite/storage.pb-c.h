@@ -64,7 +64,7 @@ typedef enum _Dqlite__RecordType {
 
 /*
  * The first 64 bytes of a segment, the files that the log is made of. A segment gets its name only after its header and its
- * first records, which repeat the CheckpointRecord of every database and the newest ConfigurationRecord, are on disk.
+ * first records, which repeat the CheckpointRecord of every database and the newest two ConfigurationRecords, are on disk.
  */
 struct  Dqlite__SegmentHeader
 {

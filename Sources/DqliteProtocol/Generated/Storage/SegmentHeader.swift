@@ -3,8 +3,8 @@
 public import DqliteWire
 
 /// The first 64 bytes of a segment, the files that the log is made of. A segment gets its name only after its header
-/// and its first records, which repeat the CheckpointRecord of every database and the newest ConfigurationRecord, are
-/// on disk.
+/// and its first records, which repeat the CheckpointRecord of every database and the newest two ConfigurationRecords,
+/// are on disk.
 public struct SegmentHeader: Hashable, Sendable {
     /// Checksum of the header with this field as zero.
     public var checksum: UInt32
