@@ -7,13 +7,7 @@ import TestSupport
 extension Cluster {
     func scheduleFaults() {
         let plan = self.plan
-        self.repeats(plan.network.partitionInterval) { cluster in
-            let division = cluster.random.pick(cluster.plan.network.divisions)
-            let leader = cluster.leader?.place
-            cluster.network.divide(division, around: leader, random: &cluster.random)
-            cluster.checks.count("divisions of the network")
-            cluster.trace(nil, "the network is divided: \(division)")
-        }
+        self.repeats(plan.network.partitionInterval) { $0.divideNetwork() }
         self.repeats(plan.network.flapInterval) { cluster in
             cluster.network.flap(at: cluster.now, random: &cluster.random)
         }
@@ -43,6 +37,20 @@ extension Cluster {
             fault(self)
             self.repeats(interval, fault)
         }
+    }
+
+    private func divideNetwork() {
+        let division = self.random.pick(self.plan.network.divisions)
+        self.network.divide(division, around: self.leader?.place, random: &self.random)
+        self.checks.count("divisions of the network")
+        self.trace(nil, "the network is divided: \(division)")
+    }
+
+    /// A node leads, and has said nothing yet.
+    func elected(_ node: Node) {
+        self.checks.elected(node.raft)
+        self.checkLeases(against: node)
+        if self.random.happens(onceIn: self.plan.network.electionDivisions) { self.divideNetwork() }
     }
 
     /// There may be several who believe that they lead.
@@ -105,16 +113,16 @@ extension Cluster {
 
     private func changeMembers() {
         let id = NodeID(UInt64(self.random.below(self.hosts.count)) + 1)
-        let role = self.random.pick([Configuration.Role.voter, .voter, .voter, .standBy, .spare])
-        let removes = self.random.once(in: 4)
+        let isDemotion = self.random.happens(onceIn: self.plan.demotions)
+        let role = isDemotion ? self.random.pick([nil, .standBy, .spare]) : Configuration.Role.voter
         self.atLeaders { node in
             let change: ConfigurationChange =
                 if node.raft.configuration[id] == nil {
                     .add(id, address: "node-\(id)")
-                } else if removes {
-                    .remove(id)
-                } else {
+                } else if let role {
                     .assign(id, role)
+                } else {
+                    .remove(id)
                 }
             guard (try? node.raft.proposeConfiguration(change, term: node.raft.term)) != nil else { return }
             self.trace(node.id, "proposes to \(change)")

@@ -1,3 +1,4 @@
+import DqliteLog
 import DqliteRaft
 
 /// Lives that bring defects to light: what is needed for that happens often, and what hides it does not happen.
@@ -8,11 +9,15 @@ extension Defect {
         case .votesBeforeDurable, .acknowledgesBeforeDurable, .durableWhenAccepted, .forgetsVotes:
             Self.weakPower
         case .countsEarlierTerms: Self.unrest
-        case .changesBeforeOwnCommit, .usesCommittedConfiguration: Self.churn
+        case .changesBeforeOwnCommit: Self.discord
+        case .usesCommittedConfiguration: Self.churn
         case .leaseFromAnswer: Self.lateAnswers
         case .leaseJudgedAtTick: Self.pauses
         case .leaseAfterTimeoutNow: Self.handovers
         case .votesAfterStart: Self.fastStarts
+        case .checkpointBeyondDurable: Self.slowDisks
+        case .copyWithoutRecord: Self.slowCopies
+        case .copyWithoutIntent, .opensBeforeIntent, .pagesBeforeIntent: Self.copies
         default: Plan(seed: seed)
         }
     }
@@ -76,7 +81,9 @@ extension Defect {
         plan.crashes.interval = .milliseconds(600)
         plan.crashes.down = .milliseconds(5)...(.milliseconds(500))
         plan.network.partitionInterval = .milliseconds(250)
+        plan.network.electionDivisions = 2
         plan.transferInterval = .milliseconds(600)
+        plan.demotions = 8
         plan.changeInterval = .milliseconds(6)
         return plan
     }
@@ -133,6 +140,55 @@ extension Defect {
         plan.thinking = .milliseconds(1)...(.milliseconds(60))
         plan.reads = 9
         plan.clients = 4
+        return plan
+    }
+
+    /// Others are faster than the disk of one, and its log is behind what is committed. Of five voters two need not have voted, so
+    /// that the new term comes to them with its first entries.
+    private static var slowDisks: Plan {
+        var plan = Self.quick
+        plan.voters = 5
+        plan.network.delay = .milliseconds(1)...(.milliseconds(4))
+        plan.checkpointInterval = .milliseconds(10)
+        plan.storage.step = .milliseconds(1)...(.milliseconds(8))
+        plan.storage.slowness = 5
+        plan.storage.slowStep = .milliseconds(100)...(.milliseconds(800))
+        plan.crashes.interval = .milliseconds(200)
+        plan.crashes.down = .milliseconds(5)...(.milliseconds(100))
+        plan.transferInterval = .milliseconds(200)
+        return plan
+    }
+
+    /// Of four voters now these two and now those reach each other, and each leader wants other members.
+    private static var discord: Plan {
+        var plan = Self.quick
+        plan.voters = 4
+        plan.network.divisions = [.even, .leader]
+        plan.network.electionDivisions = 1
+        plan.network.partitionInterval = .milliseconds(400)
+        plan.thinking = .milliseconds(20)...(.milliseconds(150))
+        plan.demotions = 6
+        plan.changeInterval = .milliseconds(2)
+        return plan
+    }
+
+    /// Members are away for so long that the log does not reach back to them, and power fails while files are written.
+    private static var copies: Plan {
+        var plan = Self.quick
+        plan.shape = DatabaseShape(registers: 8, lists: 8)
+        plan.log.segmentSize = 8 << 10
+        plan.log.maximumLogSize = 64 << 10
+        plan.checkpointInterval = .milliseconds(40)
+        plan.crashes.interval = .milliseconds(300)
+        plan.crashes.down = .milliseconds(5)...(.seconds(1))
+        plan.applying = .zero...(.milliseconds(5))
+        return plan
+    }
+
+    /// The same, and power fails while copies are put in place.
+    private static var slowCopies: Plan {
+        var plan = Self.copies
+        plan.storage.step = .milliseconds(2)...(.milliseconds(40))
         return plan
     }
 }

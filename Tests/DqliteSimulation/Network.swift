@@ -12,8 +12,10 @@ package enum Division: CaseIterable, Sendable {
     case pair
     /// Two halves that share one node.
     case bridge
-    /// Two halves.
+    /// Two parts, of any size.
     case halves
+    /// Two parts, as equal as can be.
+    case even
 }
 
 /// Which nodes reach which, and how long it takes.
@@ -100,6 +102,7 @@ struct Network {
             let bridge = random.below(self.count)
             self.separate(all.map { _ in random.once(in: 2) }) { $0 != bridge }
         case .halves: self.separate(all.map { _ in random.once(in: 2) }) { _ in true }
+        case .even: self.separate(all.map { $0 < self.count / 2 }.shuffled(using: &random)) { _ in true }
         }
     }
 

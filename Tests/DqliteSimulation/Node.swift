@@ -156,8 +156,7 @@ final class Node {
         while self.isAlive, !self.cluster.checks.hasViolation {
             let ready = self.raft.ready()
             if self.raft.role == .leader, self.known != (self.raft.term, true) {
-                self.cluster.checks.elected(self.raft)
-                self.cluster.checkLeases(against: self)
+                self.cluster.elected(self)
             }
             self.known = (self.raft.term, self.raft.role == .leader)
             self.handle(ready)

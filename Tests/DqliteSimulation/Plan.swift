@@ -17,6 +17,8 @@ package struct Plan: Sendable {
         package var isOrdered = false
         package var partitionInterval: VirtualTime? = .seconds(8)
         package var divisions = Division.allCases + [.halves]
+        /// One in so many elections divides the network, before the new leader has said anything; zero: none does.
+        package var electionDivisions = 0
         /// Links that come and go.
         package var flapInterval: VirtualTime? = .seconds(20)
     }
@@ -61,6 +63,8 @@ package struct Plan: Sendable {
     package var crashes = Crashes()
     package var transferInterval: VirtualTime? = .seconds(10)
     package var changeInterval: VirtualTime? = .seconds(6)
+    /// One in so many changes takes a vote away.
+    package var demotions = 2
     package var checkpointInterval: VirtualTime? = .seconds(1)
     /// How long clients think.
     package var thinking: ClosedRange<VirtualTime> = .milliseconds(1)...(.milliseconds(80))
@@ -123,6 +127,7 @@ extension Plan {
         self.network.lateDelay = .milliseconds(10)...(.milliseconds(random.pick([60, 300, 1500])))
         self.network.isOrdered = random.once(in: 3)
         self.network.partitionInterval = random.pick([nil, .seconds(2), .seconds(5), .seconds(15)])
+        self.network.electionDivisions = random.pick([0, 0, 0, 3])
         self.network.flapInterval = random.pick([nil, nil, .seconds(6), .seconds(20)])
         self.storage.step = .microseconds(50)...(.milliseconds(random.pick([1, 3, 15])))
         self.storage.slowness = random.pick([0, 20, 100])
@@ -135,6 +140,7 @@ extension Plan {
         self.crashes.drift = random.pick([0, 10_000, 40_000, 49_000])
         self.transferInterval = random.pick([nil, .seconds(1), .seconds(8)])
         self.changeInterval = random.pick([nil, nil, .milliseconds(300), .seconds(4)])
+        self.demotions = random.pick([2, 2, 6])
         self.checkpointInterval = random.pick([.milliseconds(100), .milliseconds(700), .seconds(4)])
         self.thinking = .milliseconds(1)...(.milliseconds(random.pick([10, 80, 300])))
         self.clientDelay = .microseconds(50)...(.milliseconds(random.pick([1, 4, 40])))
@@ -166,6 +172,7 @@ extension Plan {
         self.network.duplication = 0
         self.network.lateness = 0
         self.network.partitionInterval = nil
+        self.network.electionDivisions = 0
         self.network.flapInterval = nil
         self.storage.slowness = 0
         self.storage.failureInterval = nil
