@@ -19,37 +19,39 @@ import Testing
     }
 
     static let plants = [
-        Plant(.votesBeforeDurable, 103), Plant(.acknowledgesBeforeDurable, 1), Plant(.countsEarlierTerms, 41),
-        Plant(.changesBeforeOwnCommit, 317), Plant(.usesCommittedConfiguration, 2), Plant(.leaseFromAnswer, 19),
-        Plant(.leaseJudgedAtTick, 1), Plant(.leaseAfterTimeoutNow, 10), Plant(.leaseBeforeApplied, 1),
-        Plant(.votesAfterStart, 9), Plant(.syncsNothing, 3), Plant(.durableWhenAccepted, 1), Plant(.forgetsVotes, 1),
-        Plant(.overlayOutlivesTerm, 4), Plant(.answersBeforeCommit, 1), Plant(.overlayBeforeOwnEntry, 3),
-        Plant(.checkpointBeyondDurable, 18), Plant(.pagesBeforeIntent, 4), Plant(.opensBeforeIntent, 1),
-        Plant(.doneBeforeSync, 3), Plant(.releasesTooMuch, 3), Plant(.copyWithoutIntent, 2),
-        Plant(.copyWithoutRecord, 18),
+        Plant(.votesBeforeDurable, 105), Plant(.acknowledgesBeforeDurable, 6), Plant(.countsEarlierTerms, 30),
+        Plant(.changesBeforeOwnCommit, 47), Plant(.usesCommittedConfiguration, 116), Plant(.leaseFromAnswer, 22),
+        Plant(.leaseJudgedAtTick, 1), Plant(.leaseAfterTimeoutNow, 11), Plant(.leaseBeforeApplied, 16),
+        Plant(.votesAfterStart, 28), Plant(.syncsNothing, 3), Plant(.durableWhenAccepted, 11),
+        Plant(.forgetsVotes, 1), Plant(.overlayOutlivesTerm, 19), Plant(.answersBeforeCommit, 10),
+        Plant(.overlayBeforeOwnEntry, 1), Plant(.checkpointBeyondDurable, 94), Plant(.pagesBeforeIntent, 24),
+        Plant(.opensBeforeIntent, 11), Plant(.doneBeforeSync, 3), Plant(.releasesTooMuch, 57),
+        Plant(.copyWithoutIntent, 3), Plant(.copyWithoutRecord, 75),
     ]
 
     @Test func allArePlanted() {
         #expect(Set(Self.plants.map(\.defect)) == Set(Defect.allCases))
     }
 
-    /// As the code is now the first seed finds it; after a change of it, one of the next ones.
+    /// As the code is now the first seed finds it; after a change of it, one of the next ones. The same life without the
+    /// defect breaks nothing.
     @Test(arguments: plants) func isFound(_ plant: Plant) async {
         let found = await onOwnThread {
             (plant.seed..<plant.seed + 300).lazy.map { SimulationTests.play($0, defect: plant.defect) }
                 .first { $0.violation != nil }
         }
-        #expect(found != nil)
-        if let found, found.seed != plant.seed {
+        guard let found else {
+            Issue.record("nothing was found")
+            return
+        }
+        if found.seed != plant.seed {
             print("DEFECT \(plant.defect) is found by seed \(found.seed): \(found.violation ?? "")")
         }
-    }
-
-    /// The same life without the defect breaks nothing.
-    @Test(arguments: plants) func isNotFoundWithoutTheDefect(_ plant: Plant) async {
-        let result = await onOwnThread {
-            SimulationTests.play(plant.seed, plan: plant.defect.plan(seed: plant.seed))
+        let sound = await onOwnThread {
+            var plan = plant.defect.plan(seed: found.seed)
+            plan.duration = min(found.time, plan.duration)
+            return SimulationTests.play(found.seed, plan: plan)
         }
-        #expect(result.violation == nil, "seed \(plant.seed)\n\(result.nodes.joined(separator: "\n"))")
+        #expect(sound.violation == nil, "seed \(found.seed)\n\(sound.nodes.joined(separator: "\n"))")
     }
 }

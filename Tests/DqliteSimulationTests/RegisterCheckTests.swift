@@ -50,7 +50,7 @@ import Testing
     @Test func agreesWithASearchOfAllOrders() {
         var random = SeededRandom(seed: 5)
         var count = (yes: 0, no: 0)
-        for _ in 0..<20000 {
+        for _ in 0..<2000 {
             let writes = 1 + random.below(3)
             let operations = (0..<writes + random.below(5)).map { place -> Operation in
                 let start = random.below(20)
@@ -67,7 +67,7 @@ import Testing
             #expect((found == nil) == expected, "\(found ?? "nothing") in \(operations)")
             if (found == nil) != expected { return }
         }
-        #expect(count.yes > 1000 && count.no > 1000)
+        #expect(count.yes > 100 && count.no > 100)
     }
 
     @Test func aStaleReadIsFound() {
