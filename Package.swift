@@ -177,7 +177,13 @@ let package = Package(
             path: "Tests/Torture", swiftSettings: settings),
 
         // Tests.
-        .testTarget(name: "TortureTests", dependencies: ["TestSupport", "TortureChecks"], swiftSettings: settings),
+        .testTarget(
+            name: "TortureTests",
+            dependencies: [
+                "TestSupport", "TortureChecks", "torture", .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            swiftSettings: settings),
         .testTarget(name: "ArchitectureTests", swiftSettings: settings),
         .testTarget(name: "DemoTests", dependencies: ["demo"], swiftSettings: settings),
         .target(

@@ -57,7 +57,9 @@ final class Cluster {
 
     func stop() {
         // The others first: a leader that stops last has nobody to give the cluster to, and no election is held.
-        for node in self.nodes.reversed() { node.stop() }
+        for node in self.nodes.reversed() where !node.stop() {
+            say("  node \(node.id) of \(self.implementation.rawValue) did not stop as it should:\n\(node.lastWords())")
+        }
     }
 
     /// Starts what has ended by itself.

@@ -1,6 +1,15 @@
 import BenchmarkSupport
+import Dispatch
 import Foundation
 import NodeProcess
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
 
 /// A node, whether its process runs or not.
 final class ClusterNode {
@@ -42,12 +51,18 @@ final class ClusterNode {
         self.forget()
     }
 
+    /// Asks it to stop, and kills it when it has not after half a minute.
+    ///
     /// - Returns: Whether it ended as it should.
-    @discardableResult
     func stop() -> Bool {
-        let status = self.process?.stop()
+        guard let process else { return true }
+        let id = process.id
+        let impatience = DispatchWorkItem { _ = systemKill(id, SIGKILL) }
+        DispatchQueue.global().asyncAfter(deadline: .now() + 30, execute: impatience)
+        let status = process.stop()
+        impatience.cancel()
         self.forget()
-        return (status ?? 0) == 0
+        return status == 0
     }
 
     private func forget() {
@@ -72,3 +87,5 @@ final class ClusterNode {
         return text.split(separator: "\n").suffix(5).map { "    " + $0 }.joined(separator: "\n")
     }
 }
+
+private let systemKill: @Sendable (pid_t, CInt) -> CInt = { kill($0, $1) }

@@ -78,6 +78,7 @@ struct CompareCommand: AsyncParsableCommand {
             try text.write(toFile: markdown, atomically: true, encoding: .utf8)
         }
         try await group.shutdownGracefully()
+        if tables.contains(where: { $0.notes.contains { $0.hasPrefix("FAILED") } }) { throw ExitCode.failure }
     }
 
     private func folder(_ name: String, _ directory: URL) throws -> URL {

@@ -14,6 +14,9 @@ struct Comparison {
         self.workloads = workloads
     }
 
+    /// It failed again and again.
+    struct GivenUp: Error { var what: String }
+
     func run(in directory: URL) async throws -> Table {
         var sides: [Side] = []
         defer { for side in sides { side.cluster.stop() } }
@@ -29,6 +32,7 @@ struct Comparison {
         let load = Load(group: self.setup.group, data: data, patience: self.setup.patience)
         let probe = try DiskProbe(in: directory)
         var syncs: [Double] = []
+        var failed: Set<String> = []
         var table = ComparisonTable()
         table.showTitles()
         for workload in self.workloads {
@@ -38,8 +42,12 @@ struct Comparison {
                     syncs += try probe.sample(for: max(self.setup.time / 20, .milliseconds(50)))
                     // Who comes first has the disk as the other left it.
                     for index in round.isMultiple(of: 2) ? Array(sides.indices) : sides.indices.reversed() {
-                        let figures = try await self.run(workload, load, clients, on: sides[index].cluster)
-                        sides[index].results.append(figures)
+                        do {
+                            sides[index].results.append(
+                                try await self.run(workload, load, clients, on: sides[index].cluster))
+                        } catch let error as GivenUp {
+                            failed.insert(error.what)
+                        }
                     }
                 }
                 table.add(
@@ -50,6 +58,7 @@ struct Comparison {
         }
         for side in sides { table.add(note: self.end(of: side.cluster)) }
         table.add(note: "pwrite of 4 KiB and fdatasync on this disk meanwhile: p50 \(format(median(syncs), 0)) us")
+        for what in failed.sorted() { table.add(note: "FAILED: \(what)") }
         return table.table
     }
 
@@ -57,26 +66,26 @@ struct Comparison {
     private func run(
         _ workload: Workload, _ load: Load, _ clients: Int, on cluster: Cluster
     ) async throws -> LoadFigures {
-        var attempt = 1
-        while true {
+        let name = "\(cluster.implementation.rawValue), \(workload.title), \(clients) clients"
+        for _ in 1...5 {
             do {
                 if workload.writes { try await self.makeTables(cluster) }
                 return try await load.run(workload, on: cluster, clients: clients, time: self.setup.time)
             } catch {
-                say("  \(cluster.implementation.rawValue), \(workload.title), \(clients) clients: \(cause(of: error))")
+                say("  \(name): \(String(reflecting: cause(of: error)))")
                 let crashed = try cluster.restartCrashed()
-                guard attempt < 5 else { throw error }
                 if crashed { try await cluster.waitForVoters() }
                 try await Task.sleep(for: .milliseconds(500))
-                attempt += 1
             }
         }
+        throw GivenUp(what: name)
     }
 
     private func makeTables(_ cluster: Cluster) async throws {
         let connection = try await cluster.connect()
         do {
             for sql in Workload.schema { try await connection.execute(DqliteQuery(unsafeSQL: sql)) }
+            while try await connection.execute(DqliteQuery(unsafeSQL: Workload.deleteSome)).changes > 0 {}
         } catch {
             await connection.close()
             throw error

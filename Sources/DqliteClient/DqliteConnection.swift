@@ -75,6 +75,30 @@ public final class DqliteConnection: DqliteQueryable {
         }
     }
 
+    /// Connects to a node and opens no database: for ``leader(options:file:line:)``, ``cluster(options:file:line:)`` and
+    /// ``dump(_:options:file:line:)`` with a name, which every node answers. Only the leader opens databases; statements fail here.
+    ///
+    /// - Throws: ``DqliteError``.
+    public static func connect(
+        to address: DqliteServerAddress,
+        configuration: DqliteConnectionConfiguration = DqliteConnectionConfiguration(),
+        eventLoopGroup: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton, logger: Logger,
+        file: String = #fileID, line: Int = #line
+    ) async throws(DqliteError) -> DqliteConnection {
+        if let problem = configuration.problem {
+            throw DqliteError(.invalidConfiguration, message: problem, file: file, line: line)
+        }
+        do throws(DqliteError) {
+            let link = try await ConnectionLink.connect(
+                to: address, configuration: configuration, eventLoopGroup: eventLoopGroup, logger: logger)
+            return DqliteConnection(
+                link: link, sessionID: link.makeSession(), databaseID: 0, address: address, database: "",
+                configuration: configuration, eventLoopGroup: eventLoopGroup, logger: logger)
+        } catch {
+            throw error.at(file: file, line: line)
+        }
+    }
+
     /// Begins a session on a channel by opening a database; session 0 if it is to be stateless. Closes the channel if that fails and nobody else uses it.
     static func open(
         on link: ConnectionLink, address: DqliteServerAddress, database: String,

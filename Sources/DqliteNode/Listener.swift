@@ -31,17 +31,17 @@ final class Listener: Sendable {
         let group = self.configuration.eventLoops
         let limit = self.configuration.limits.pendingBytesPerConnection
         do {
-            return try await ServerBootstrap(group: group)
+            let bootstrap = ServerBootstrap(group: group)
                 .serverChannelOption(.backlog, value: 128)
                 .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
                 .serverChannelOption(.autoRead, value: false)
                 .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
-                // So that a client that vanished does not keep its turn to write for ever.
-                .childChannelOption(.socketOption(.so_keepalive), value: 1)
                 .childChannelOption(.writeBufferWaterMark, value: .init(low: limit, high: 4 * limit))
                 .childChannelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture { try self.initialize(channel) }
                 }
+            // So that a client that vanished does not keep its turn to write for long.
+            return try await ConnectionLoss.keepAlive.reduce(bootstrap) { $0.childChannelOption($1.0, value: $1.1) }
                 .bind(to: address)
                 .get()
         } catch {

@@ -39,6 +39,24 @@ import Testing
         }
     }
 
+    @Test(arguments: bothEncodings)
+    func `A connection without a database opens none`(_ encoding: WireEncoding) async throws {
+        try await FakeNode.with(encoding, answersOpen: false) { node in
+            let connection = try await DqliteConnection.connect(
+                to: node.address, configuration: .init(encoding: encoding.configured), logger: Logger(label: "test"))
+            async let files = connection.dump("one.db")
+            let dump = try await node.next()
+            guard case .dump(let message) = dump.body else {
+                Issue.record("\(dump.body)")
+                return
+            }
+            #expect(message.name == "one.db")
+            try dump.answer(.files(FilesResponse(files: [File(name: "one.db", content: [1, 2, 3, 4, 5, 6, 7, 8])])))
+            #expect(try await files.map(\.name) == ["one.db"])
+            await connection.close()
+        }
+    }
+
     @Test func `Nobody listens`() async throws {
         // A port that was free a moment ago.
         let server = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)

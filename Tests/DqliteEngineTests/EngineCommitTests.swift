@@ -98,7 +98,8 @@ struct EngineCommitTests {
     func timeout() throws {
         let engine = try self.engine()
         let session = try engine.session()
-        let sink = try session.startExec("INSERT INTO t VALUES (1)", timeout: .milliseconds(50))
+        // Long enough to be proposed on a busy machine.
+        let sink = try session.startExec("INSERT INTO t VALUES (1)", timeout: .seconds(2))
         engine.log.awaitProposal()
         session.session.interrupt()
         guard case .failure(let error) = sink.waitForEnd() else { throw EngineError(code: 999, message: "no timeout") }

@@ -2,6 +2,7 @@ import DqliteEngine
 import DqliteRaft
 import Foundation
 import Synchronization
+import Testing
 
 /// A log in memory that commits what it is told to, and loses the rest.
 final class MemoryReplicator: Replicator {
@@ -65,7 +66,6 @@ final class MemoryReplicator: Replicator {
     }
 
     func propose(_ command: [UInt8], term: Term, completion: @escaping Completion) throws(ProposalRefusal) {
-        defer { self.proposed.signal() }
         let refusal = self.state.withLock { state -> ProposalRefusal? in
             if let refusal = state.refusal { return refusal }
             guard state.term == term || (state.ignoresTerm && state.term != nil) else { return .notLeader }
@@ -73,6 +73,8 @@ final class MemoryReplicator: Replicator {
             state.pending.append(completion)
             return nil
         }
+        // Before anybody can see it committed.
+        self.proposed.signal()
         if let refusal { throw refusal }
         self.queue.async { if self.now.commitsAtOnce { self.deliver(.max) } }
     }
@@ -135,8 +137,11 @@ final class MemoryReplicator: Replicator {
     /// What was proposed up to now is not waited for.
     func forgetProposals() { while self.proposed.wait(timeout: .now()) == .success {} }
 
-    /// Returns when something is proposed after ``flicker()``, or will not be soon.
-    func awaitProposal() { _ = self.proposed.wait(timeout: .now() + .milliseconds(50)) }
+    /// Returns when something is proposed that nobody has waited for.
+    func awaitProposal() { if !self.isProposed(within: .seconds(60)) { Issue.record("nothing is proposed") } }
+
+    /// Whether something that nobody has waited for is proposed soon.
+    func isProposed(within time: DispatchTimeInterval) -> Bool { self.proposed.wait(timeout: .now() + time) == .success }
 
     /// Now the engine hears of it, and leads again.
     func reportLoss(of lost: [Completion], to engine: Engine) {

@@ -217,7 +217,7 @@ final class SpeculationTrial {
             // Lost and regained before the engine hears of it: what it offers meanwhile must be refused.
             let lost = self.log.flicker()
             for _ in 0..<3 { try self.write() }
-            self.log.awaitProposal()
+            _ = self.log.isProposed(within: .milliseconds(50))
             self.log.reportLoss(of: lost, to: self.leader.engine)
         } else {
             try self.log.loseLeadership(self.leader.engine, keeping: self.random.below(4))

@@ -24,6 +24,8 @@ final class ChildProcess: Sendable {
         posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
         posix_spawn_file_actions_addopen(&actions, 1, output, O_WRONLY | O_CREAT | O_APPEND, 0o644)
         posix_spawn_file_actions_adddup2(&actions, 1, 2)
+        // A connection that a child has, too, does not end when it is closed here, and seems to be the child's.
+        for descriptor in CInt(3)..<1024 { posix_spawn_file_actions_addclose(&actions, descriptor) }
         // What this program ignores, its children would too.
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)

@@ -15,7 +15,9 @@ struct Convergence {
             let deadline = ContinuousClock.now + .seconds(120)
             var problem: String?
             repeat {
+                let before = problem
                 problem = await self.problem(database)
+                if let problem, problem != before { say("\(database): \(problem)") }
                 if problem != nil { await pause(.milliseconds(250)) }
             } while problem != nil && ContinuousClock.now < deadline
             if let problem { self.run.violated(Violation(.divergence, "\(database): \(problem)")) }
@@ -29,7 +31,7 @@ struct Convergence {
             do {
                 files = try await self.dump(database, of: node)
             } catch {
-                return "\(node.name) does not give it: \(error)"
+                return "\(node.name) does not give it: \(String(reflecting: error))"
             }
             guard let expected = first else {
                 first = files
@@ -47,10 +49,17 @@ struct Convergence {
     private func dump(_ database: String, of node: TortureNode) async throws -> [DqliteFile] {
         var configuration = DqliteConnectionConfiguration(encoding: .protobuf)
         configuration.callTimeout = .seconds(30)
-        return try await DqliteConnection.withConnection(
-            to: .hostname("127.0.0.1", port: node.port), database: database, configuration: configuration,
-            logger: Logger(label: "torture")
-        ) { try await $0.dump() }
+        let connection = try await DqliteConnection.connect(
+            to: .hostname("127.0.0.1", port: node.port), configuration: configuration,
+            logger: Logger(label: "torture"))
+        do {
+            let files = try await connection.dump(database)
+            await connection.close()
+            return files
+        } catch {
+            await connection.close()
+            throw error
+        }
     }
 
     private static func difference(_ first: ByteBuffer, _ second: ByteBuffer) -> String {

@@ -44,7 +44,19 @@ final class Nemesis: Sendable {
                 for fault in step.faults { group.addTask { await self.bringAbout(fault) } }
             }
             await self.mend()
-            await self.wait(min(step.calm, max(.zero, end - self.run.clock.now)))
+            await pause(min(step.calm, max(.zero, end - self.run.clock.now)))
+        }
+    }
+
+    /// Starts nodes that end although nobody wanted it, until the task is cancelled.
+    func guardNodes() async {
+        while !Task.isCancelled {
+            for (index, node) in self.nodes.enumerated() {
+                guard let reason = await node.hasEnded() else { continue }
+                if !reason.isEmpty { self.run.violated(Violation(.node, reason)) }
+                if self.state.withLock({ $0.down[index, default: 0] == 0 }) { await self.start([index]) }
+            }
+            await pause(.milliseconds(200))
         }
     }
 
@@ -53,21 +65,6 @@ final class Nemesis: Sendable {
         for node in self.nodes { await node.emptyDisk() }
         self.routes.healAll()
         await self.start(Array(self.nodes.indices))
-    }
-
-    /// Waits, and starts nodes that end meanwhile.
-    private func wait(_ duration: Duration) async {
-        let end = self.run.clock.now + duration
-        while true {
-            for (index, node) in self.nodes.enumerated() {
-                guard let reason = await node.hasEnded() else { continue }
-                if !reason.isEmpty { self.run.violated(Violation(.node, reason)) }
-                if self.state.withLock({ $0.down[index, default: 0] == 0 }) { await self.start([index]) }
-            }
-            let rest = end - self.run.clock.now
-            if rest <= .zero || Task.isCancelled { return }
-            await pause(min(rest, .milliseconds(200)))
-        }
     }
 
     private func start(_ nodes: [Int]) async {
@@ -101,7 +98,7 @@ final class Nemesis: Sendable {
         case .kill(let target, let down):
             await self.down(nodes(target)) {
                 for index in nodes(target) { await self.nodes[index].kill() }
-                await self.wait(down)
+                await pause(down)
             }
         case .restart(let target):
             await self.down(nodes(target)) {
@@ -122,7 +119,7 @@ final class Nemesis: Sendable {
             for index in nodes(target) {
                 if let process = await self.nodes[index].suspend() { processes.append(process) }
             }
-            await self.wait(lasting)
+            await pause(lasting)
             for process in processes { process.signal(SIGCONT) }
         case .transfer:
             let voters = self.nodes.indices.filter { $0 != leader }.map { UInt64($0 + 1) }
@@ -137,16 +134,16 @@ final class Nemesis: Sendable {
         case .partition(let partition, let lasting):
             let number = self.routes.cut(
                 partition.routes(nodes: self.nodes.count, leader: leader), partition.manner)
-            await self.wait(lasting)
+            await pause(lasting)
             self.routes.heal(number)
         case .flap(let partition, let every, let lasting):
             let routes = partition.routes(nodes: self.nodes.count, leader: leader)
             let end = now + lasting
             while self.run.clock.now < end, !Task.isCancelled {
                 let number = self.routes.cut(routes, partition.manner)
-                await self.wait(every)
+                await pause(every)
                 self.routes.heal(number)
-                await self.wait(every)
+                await pause(every)
             }
         case .delay(let target, let by, let lasting):
             let slow = Set(nodes(target))
@@ -154,11 +151,11 @@ final class Nemesis: Sendable {
             let routes = parties.flatMap { from in parties.map { Route(from: from, to: $0) } }
                 .filter { route in slow.contains { route.from == .node($0) || route.to == .node($0) } }
             let number = self.routes.delay(Set(routes), by: by)
-            await self.wait(lasting)
+            await pause(lasting)
             self.routes.heal(number)
         case .disk(let target, let lasting):
             for index in nodes(target) { await self.nodes[index].fillDisk() }
-            await self.wait(lasting)
+            await pause(lasting)
             for index in nodes(target) { await self.nodes[index].emptyDisk() }
         }
     }

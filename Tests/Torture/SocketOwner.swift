@@ -6,8 +6,9 @@ enum SocketOwner {
     /// The inode of the socket with these ports.
     static func inode(local: Int, remote: Int) -> String? {
         for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
-            guard let text = try? String(contentsOfFile: table, encoding: .utf8) else { continue }
-            for line in text.split(separator: "\n").dropFirst() {
+            // Linux tells it a page at a time: who stops at the first short read has only some of it.
+            guard let text = try? FileHandle(forReadingAtPath: table)?.readToEnd() else { continue }
+            for line in String(decoding: text, as: UTF8.self).split(separator: "\n").dropFirst() {
                 let fields = line.split(separator: " ", omittingEmptySubsequences: true)
                 guard fields.count > 9, Self.port(fields[1]) == local, Self.port(fields[2]) == remote else { continue }
                 return String(fields[9])

@@ -62,17 +62,26 @@ actor TortureNode {
                 // With no room it may not be able to.
                 if self.isDiskFull { return }
                 throw Failure(
-                    description: "\(self.name) did not start, status \(status): \(self.logText.suffix(2000))")
+                    description: "\(self.name) did not start, status \(status): \(self.lastWords)")
             }
             if ContinuousClock.now > deadline {
                 await self.kill()
-                throw Failure(description: "\(self.name) was not ready after 90 s: \(self.logText.suffix(2000))")
+                throw Failure(description: "\(self.name) was not ready after 90 s: \(self.lastWords)")
             }
             await pause(.milliseconds(10))
         }
     }
 
     private var logText: String { (try? String(contentsOfFile: self.log, encoding: .utf8)) ?? "" }
+
+    /// What it printed last, or of a crash where it was.
+    private var lastWords: String {
+        let lines = self.logText.split(separator: "\n")
+        guard let crash = lines.lastIndex(where: { $0.hasSuffix(" crashed:") }) else {
+            return lines.suffix(10).joined(separator: "\n")
+        }
+        return lines[crash...].prefix(8).joined(separator: "\n")
+    }
 
     private func forget() {
         if let process = self.process { self.routes.forget(process: process.id) }
@@ -97,7 +106,7 @@ actor TortureNode {
         }
         if status != 0, !self.isDiskFull {
             throw Failure(
-                description: "\(self.name) ended with status \(status) after SIGTERM: \(self.logText.suffix(2000))")
+                description: "\(self.name) ended with status \(status) after SIGTERM: \(self.lastWords)")
         }
     }
 
@@ -124,6 +133,6 @@ actor TortureNode {
         guard let process = self.process, let status = process.status else { return nil }
         self.forget()
         return self.isDiskFull
-            ? "" : "\(self.name) ended by itself with status \(status): \(self.logText.suffix(2000))"
+            ? "" : "\(self.name) ended by itself with status \(status): \(self.lastWords)"
     }
 }

@@ -88,8 +88,10 @@ struct TortureRun {
             nodes: nodes, routes: self.routes, client: admin, run: self.run, isVerbose: settings.isVerbose)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { await admin.run() }
+            group.addTask { await nemesis.guardNodes() }
             defer { group.cancelAll() }
             for workload in self.workloads { try await self.prepare(workload, nodes, logger) }
+            try await self.waitForVoters(admin)
             let plan = FaultPlan(seed: settings.seed, nodes: settings.nodes, kinds: settings.faults)
             let end = self.run.clock.now + settings.duration
             await withTaskGroup(of: Void.self) { group in
@@ -137,6 +139,19 @@ struct TortureRun {
                     await pause(.milliseconds(100))
                 }
             }
+        }
+    }
+
+    /// Waits until all nodes have a vote.
+    private func waitForVoters(_ client: DqliteClient) async throws {
+        let deadline = ContinuousClock.now + .seconds(120)
+        while true {
+            let servers = try await client.withConnection { try await $0.cluster() }
+            if servers.count(where: { $0.role == .voter }) == self.settings.nodes { return }
+            guard ContinuousClock.now < deadline else {
+                throw TortureNode.Failure(description: "not all nodes have become voters: \(servers)")
+            }
+            await pause(.milliseconds(50))
         }
     }
 

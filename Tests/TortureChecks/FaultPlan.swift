@@ -44,7 +44,9 @@ package struct FaultPlan: Sendable {
             return .flap(self.partition(), every: .milliseconds(50 + self.random.below(500)), lasting: lasting)
         case .delay:
             return .delay(self.target(many: true), by: .milliseconds(1 + self.random.below(150)), lasting: lasting)
-        case .disk: return .disk(self.target(many: true), lasting: lasting)
+        case .disk:
+            // Long enough for the log to want another file.
+            return .disk(self.target(many: true), lasting: .milliseconds(2000 + self.random.below(12000)))
         }
     }
 

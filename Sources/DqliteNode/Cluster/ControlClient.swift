@@ -8,10 +8,12 @@ let dialByTCP: DqliteNodeConfiguration.Dial = { address, eventLoop in
     guard let address = NodeAddress(address) else {
         return eventLoop.makeFailedFuture(ControlClientError.address(address))
     }
-    return ClientBootstrap(group: eventLoop)
+    let bootstrap = ClientBootstrap(group: eventLoop)
         .connectTimeout(.seconds(2))
         .channelOption(.socketOption(.tcp_nodelay), value: 1)
         .channelOption(.writeBufferWaterMark, value: .init(low: 256 << 10, high: 1 << 20))
+    return (ConnectionLoss.keepAlive + ConnectionLoss.unacknowledged)
+        .reduce(bootstrap) { $0.channelOption($1.0, value: $1.1) }
         .connect(host: address.host, port: address.port)
 }
 
