@@ -29,9 +29,10 @@ crash-test:
 	@scripts/install-dependencies sqlite protobuf
 	@scripts/crash-test --kills $(or $(KILLS),200)
 
-# SEEDS=1000 by default, from a random one; SEED=46 plays that one.
+# SEEDS=1000 by default, from a random one; SECONDS=120 plays as many as that allows; SEED=46 plays that one and says what happens.
 simulate:
-	@scripts/simulate $(if $(SEED),--seed $(SEED) --trace,--seeds $(or $(SEEDS),1000))
+	@scripts/simulate $(if $(SEED),--seed $(SEED) --trace,$(if $(SEEDS),--seeds $(SEEDS)) \
+	    $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEEDS)$(SECONDS),,--seeds 1000))
 
 # MINUTES=2 by default; SEED, NODES and FAULTS (kill,stop,partition,…) say what else is wanted.
 torture:

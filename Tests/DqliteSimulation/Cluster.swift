@@ -94,7 +94,11 @@ final class Cluster {
         self.network.heal()
         self.trace(nil, "all is well from now on")
         for host in self.hosts {
-            for disk in host.disks { disk.faults.capacity = .max }
+            for disk in host.disks {
+                disk.faults.capacity = .max
+                disk.faults.writesToFailure = nil
+                disk.faults.syncsToFailure = nil
+            }
             if host.isPaused { host.resume(seed: self.random.next()) }
         }
     }

@@ -163,11 +163,11 @@ extension Defect {
     private static var discord: Plan {
         var plan = Self.quick
         plan.voters = 4
-        plan.network.divisions = [.even, .leader]
-        plan.network.electionDivisions = 1
-        plan.network.partitionInterval = .milliseconds(400)
+        plan.network.divisions = [.even, .even, .leader, .leader, .none]
+        plan.network.electionDivisions = 2
+        plan.network.partitionInterval = .milliseconds(250)
         plan.thinking = .milliseconds(20)...(.milliseconds(150))
-        plan.demotions = 6
+        plan.demotions = 80
         plan.changeInterval = .milliseconds(2)
         return plan
     }

@@ -20,7 +20,7 @@ import Testing
 
     static let plants = [
         Plant(.votesBeforeDurable, 105), Plant(.acknowledgesBeforeDurable, 6), Plant(.countsEarlierTerms, 30),
-        Plant(.changesBeforeOwnCommit, 47), Plant(.usesCommittedConfiguration, 116), Plant(.leaseFromAnswer, 22),
+        Plant(.changesBeforeOwnCommit, 68), Plant(.usesCommittedConfiguration, 116), Plant(.leaseFromAnswer, 22),
         Plant(.leaseJudgedAtTick, 1), Plant(.leaseAfterTimeoutNow, 11), Plant(.leaseBeforeApplied, 16),
         Plant(.votesAfterStart, 28), Plant(.syncsNothing, 3), Plant(.durableWhenAccepted, 11),
         Plant(.forgetsVotes, 1), Plant(.overlayOutlivesTerm, 19), Plant(.answersBeforeCommit, 10),
