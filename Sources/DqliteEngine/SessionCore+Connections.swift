@@ -92,8 +92,10 @@ extension SessionCore {
         session.setHandle(nil)
         self.overlayCache.removeAll()
         self.registry.forgetCompiled()
-        self.execution?.statement = nil
-        self.execution?.ended = nil
+        if self.execution?.view == .overlay {
+            self.execution?.statement = nil
+            self.execution?.ended = nil
+        }
         self.hasOwnState = false
         self.snapshotIsCommitted = false
         self.overlay = nil

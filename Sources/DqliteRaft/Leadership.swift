@@ -16,6 +16,8 @@ struct Leadership: Sendable {
     private(set) var round: UInt64 = 0
     private var roundStarts: [RoundStart] = []
     var reads = WaitingReads()
+    /// Whether peers are told of what was committed since, though there is nothing else to send.
+    var announcesCommit = false
     var transfer: Transfer?
     /// TimeoutNow was sent: another node may win an election at any moment.
     var leaseForfeited = false

@@ -33,6 +33,9 @@ struct Progress: Sendable {
         self.next = next
     }
 
+    /// Whether entries are sent to it as soon as there are some.
+    var isSentTo: Bool { self.state == .replicate || (self.state == .probe && !self.probeSent) }
+
     mutating func becomeProbe() {
         self.state = .probe
         self.probeSent = false

@@ -34,6 +34,7 @@ extension Raft {
     }
 
     mutating func tickLeader() {
+        self.leadership?.announcesCommit = true
         self.leadership?.ticksToHeartbeat -= 1
         if let ticks = self.leadership?.ticksToHeartbeat, ticks <= 0 { self.beginRound() }
         self.leadership?.ticksToQuorumCheck -= 1

@@ -25,6 +25,13 @@ extension Raft {
         return ready
     }
 
+    /// Whether ``ready()`` finds in memory all entries that it may have to send or to hand out.
+    public var isUpToDateInMemory: Bool {
+        let first = self.log.firstInMemory
+        guard self.applying.handed.next >= first else { return false }
+        return self.leadership?.peers.allSatisfy { $0.next >= first || !$0.isSentTo } ?? true
+    }
+
     private mutating func acknowledge() {
         guard self.role == .follower, let leader = self.leader, self.hardStateIsDurable,
             let index = self.acknowledgment.take(durable: self.log.durableIndex)

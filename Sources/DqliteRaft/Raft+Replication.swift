@@ -6,12 +6,14 @@ extension Raft {
         // Taken out while it changes, so that nothing is copied.
         self.leadership = nil
         for place in leadership.peers.indices {
-            self.sendAppends(to: &leadership.peers[place], round: leadership.round)
+            self.sendAppends(
+                to: &leadership.peers[place], round: leadership.round, announcesCommit: leadership.announcesCommit)
         }
+        leadership.announcesCommit = false
         self.leadership = leadership
     }
 
-    private mutating func sendAppends(to peer: inout Progress, round: UInt64) {
+    private mutating func sendAppends(to peer: inout Progress, round: UInt64, announcesCommit: Bool) {
         if peer.state == .replicate {
             while peer.next <= self.log.lastIndex, !peer.inflights.isFull(self.settings) {
                 guard self.sendEntries(to: &peer, round: round) else { break }
@@ -19,7 +21,8 @@ extension Raft {
         } else if peer.state == .probe, !peer.probeSent, self.sendEntries(to: &peer, round: round) {
             peer.probeSent = true
         }
-        let commitIsNews = peer.state == .replicate && peer.commitSent < self.commitIndex
+        // The next entries say it, too: for a message of its own it waits until the next tick.
+        let commitIsNews = announcesCommit && peer.state == .replicate && peer.commitSent < self.commitIndex
         if peer.roundSent < round || commitIsNews { self.sendHeartbeat(to: &peer, round: round) }
     }
 

@@ -33,6 +33,9 @@ struct RaftLog: Sendable {
     }
 
     /// The first entry that a peer can be sent.
+    /// From here on entries are in memory.
+    var firstInMemory: LogIndex { self.tail.first }
+
     var firstIndex: LogIndex { min(self.reader.firstIndex, self.tail.first) }
 
     /// The term of an entry, as long as it is known.

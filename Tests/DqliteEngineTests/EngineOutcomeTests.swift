@@ -75,6 +75,22 @@ struct EngineOutcomeTests {
         #expect(try two.query("SELECT a FROM t").rows == [[.integer(1)]])
     }
 
+    @Test("rows of the committed view go on when the session's overlay, which they do not need, is gone")
+    func rowsOutliveTheOverlay() throws {
+        let engine = try self.engine()
+        let session = try engine.session("test", .protobuf)
+        engine.log.change { $0.commitsAtOnce = true }
+        try session.exec("INSERT INTO t VALUES (1), (2), (3)")
+        let sink = CollectingSink(limit: 10)
+        _ = try session.startQuery("SELECT 'abcdefghij' AS c FROM t", sink: sink)
+        sink.wait { !$0.blocked.isEmpty }
+        try engine.log.loseLeadership(engine.engine)
+        engine.log.lead(engine.engine)
+        sink.setLimit(100)
+        session.session.resume()
+        #expect(try session.rows(of: sink).rows.count == 3)
+    }
+
     @Test("a view that comes to ask for the session's own rowid is answered by its own connection")
     func viewChanges() throws {
         let engine = try self.engine()

@@ -99,6 +99,8 @@ import Testing
     @Test func committedEntriesStay() {
         let stage = Stage(voters: 3)
         stage.elect(1)
+        // They hear what is committed.
+        stage.run(ticks: 1)
         let entry = Entry(index: LogIndex(2), term: Term(9), data: [6])
         let request = AppendEntries(
             term: Term(9), previousIndex: LogIndex(1), previousTerm: Term(1), leaderCommit: .zero, entries: [entry])

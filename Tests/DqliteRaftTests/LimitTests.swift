@@ -32,6 +32,7 @@ import Testing
         stage.process(NodeID(1))
         #expect(self.appends(stage, to: 2).map { $0.entries[0].data } == [[0], [1], [2]])
         stage.deliver()
+        stage.run(ticks: 1)
         #expect(stage[2].applied.count == 12)
     }
 
@@ -44,6 +45,7 @@ import Testing
         stage.process(NodeID(1))
         #expect(self.appends(stage, to: 2).map(\.entries.count) == [2, 2])
         stage.deliver()
+        stage.run(ticks: 1)
         #expect(stage[3].applied.count == 12)
     }
 

@@ -14,6 +14,7 @@ import Testing
             deliver
             expect 1 commit 4
             expect 1 applied a b
+            run 1
             expect 2 applied a b
             expect 3 applied
             heal

@@ -91,6 +91,16 @@ struct RaftCore {
         self.updateView(&outcome)
     }
 
+    /// Whether an event can be handled without reading from the disk, or waiting for it: whoever brings it must not.
+    func isPrompt(_ event: RaftDriver.Event) -> Bool {
+        guard !self.hasFailed, !self.storage.isStalled, self.raft.isUpToDateInMemory else { return false }
+        return switch event {
+        case .message(let message, _): message.term == self.raft.term && self.raft.leader != nil
+        case .persisted(_, nil): true
+        default: false
+        }
+    }
+
     private mutating func perform(_ write: StorageWrite, _ outcome: inout Outcome) {
         self.preparedSize = 0
         if let entry = write.entries.last(where: { $0.kind == .configuration }), let change = self.change,

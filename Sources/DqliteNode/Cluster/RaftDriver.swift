@@ -7,8 +7,9 @@ import Synchronization
 
 /// Acts for Raft: gives it time, messages and proposals, and does what it says.
 ///
-/// Raft's value is used under one lock. Who proposes works it off on its own thread; messages, and what the log has done, wait
-/// in a queue for the driver's thread, since those who bring them must not wait for the lock.
+/// Raft's value is used under one lock. Who proposes works it off on its own thread. Who brings a message, or what the log has
+/// done, must wait neither for the lock nor for a disk: it does so too, when nobody is at it and nothing has to be read; otherwise
+/// the event waits in a queue for the driver's thread.
 final class RaftDriver: Replicator {
     enum Event: Sendable {
         case message(Message, from: NodeID)
@@ -25,6 +26,14 @@ final class RaftDriver: Replicator {
         case snapshotSent(NodeID, succeeded: Bool)
         case snapshotInstalled(SnapshotMetadata)
         case snapshotFailed
+
+        /// Whether it is one of those that come often and are handled without waiting, as a rule.
+        var mayBePrompt: Bool {
+            switch self {
+            case .message(.appendEntries, _), .message(.appendEntriesResult, _), .persisted(_, nil): true
+            default: false
+            }
+        }
     }
 
     /// What the driver tells its node. All are called on threads of the node, and do not block.
@@ -78,10 +87,9 @@ final class RaftDriver: Replicator {
             if index.rawValue % 64 == 0 { inbox.append(.applied) }
             freshness.applied(through: index)
         }
-        let storage = RaftStorage(log: log) { inbox.append(.persisted($0, $1)) }
         self.core = Mutex(
             RaftCore(
-                raft: raft, storage: storage, log: log, transport: transport, applier: self.applier,
+                raft: raft, storage: RaftStorage(log: log), log: log, transport: transport, applier: self.applier,
                 commitTimeout: commitTimeout, logger: logger))
         self.published = Mutex(ClusterView())
     }
@@ -89,7 +97,9 @@ final class RaftDriver: Replicator {
     func start(_ engine: Engine) throws(DqliteNodeError) {
         try self.applier.start(engine)
         guard startThread({ self.run() }) else { throw DqliteNodeError(.engine, "the system has no thread to give") }
-        self.work { _, _ in }
+        self.work { core, _ in
+            core.storage.completion = { [weak self] in self?.append(.persisted($0, $1)) }
+        }
     }
 
     /// Ends both threads. Who still waits is told that leadership is lost.
@@ -102,7 +112,23 @@ final class RaftDriver: Replicator {
         self.applier.stop()
     }
 
-    func append(_ event: Event) { self.inbox.append(event) }
+    /// Has an event handled: now if that takes no time, and else on the driver's thread.
+    func append(_ event: Event) { if !self.handleAtOnce(event) { self.inbox.append(event) } }
+
+    private func handleAtOnce(_ event: Event) -> Bool {
+        guard event.mayBePrompt, self.inbox.isIdle else { return false }
+        var outcome = RaftCore.Outcome()
+        let isHandled = self.core.withLockIfAvailable { core in
+            guard core.isPrompt(event) else { return false }
+            self.handle(event, &core, &outcome)
+            self.finish(&core, &outcome)
+            return true
+        }
+        guard isHandled == true else { return false }
+        self.applier.drain()
+        self.tell(outcome)
+        return true
+    }
 
     private func run() {
         var nextTick = RaftClock.now + self.settings.tickInterval
@@ -123,14 +149,14 @@ final class RaftDriver: Replicator {
         var outcome = RaftCore.Outcome()
         self.core.withLock { core in
             body(&core, &outcome)
-            core.process(&outcome)
-            self.publish(core)
+            self.finish(&core, &outcome)
         }
         self.applier.drain()
         self.tell(outcome)
     }
 
-    private func publish(_ core: borrowing RaftCore) {
+    private func finish(_ core: inout RaftCore, _ outcome: inout RaftCore.Outcome) {
+        core.process(&outcome)
         self.leadingTerm.store(core.leadingTerm?.rawValue ?? 0, ordering: .releasing)
         let end = core.raft.leaseEnd.map { $0.sinceStart / .nanoseconds(1) } ?? -1
         self.leaseEnd.store(Int64(end), ordering: .releasing)
@@ -282,6 +308,8 @@ final class EngineSlot: Sendable {
 final class Inbox: Sendable {
     private struct State {
         var events: [RaftDriver.Event] = []
+        /// Whether somebody is at events that were taken.
+        var isBusy = false
         var isStopped = false
     }
 
@@ -297,6 +325,9 @@ final class Inbox: Sendable {
         if isFirst { self.condition.withLock { self.condition.signal() } }
     }
 
+    /// Whether everything that came is handled.
+    var isIdle: Bool { self.state.withLock { $0.events.isEmpty && !$0.isBusy && !$0.isStopped } }
+
     func stop() {
         self.state.withLock { $0.isStopped = true }
         self.condition.withLock { self.condition.signal() }
@@ -310,6 +341,7 @@ final class Inbox: Sendable {
             while true {
                 let (events, isStopped) = self.state.withLock { state in
                     defer { state.events = [] }
+                    state.isBusy = !state.events.isEmpty
                     return (state.events, state.isStopped)
                 }
                 if isStopped { return nil }

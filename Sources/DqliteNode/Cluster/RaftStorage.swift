@@ -9,15 +9,12 @@ struct RaftStorage {
     /// Writes that found no room, in order.
     private var stalled: [StorageWrite] = []
     /// Called on the log's thread when the entries of a write are durable, or the log has failed.
-    private let completion: @Sendable (UInt64, LogError?) -> Void
+    var completion: @Sendable (UInt64, LogError?) -> Void = { _, _ in }
 
     /// Longest batch that the log is given at once.
     private static let maximumBatchSize = 32 << 20
 
-    init(log: Log, completion: @escaping @Sendable (UInt64, LogError?) -> Void) {
-        self.log = log
-        self.completion = completion
-    }
+    init(log: Log) { self.log = log }
 
     /// Whether something waits for room on the disk.
     var isStalled: Bool { !self.stalled.isEmpty }
