@@ -19,13 +19,13 @@ import Testing
     }
 
     static let plants = [
-        Plant(.votesBeforeDurable, 105), Plant(.acknowledgesBeforeDurable, 6), Plant(.countsEarlierTerms, 30),
-        Plant(.changesBeforeOwnCommit, 68), Plant(.usesCommittedConfiguration, 116), Plant(.leaseFromAnswer, 22),
+        Plant(.votesBeforeDurable, 202), Plant(.acknowledgesBeforeDurable, 1), Plant(.countsEarlierTerms, 219),
+        Plant(.changesBeforeOwnCommit, 101), Plant(.usesCommittedConfiguration, 2), Plant(.leaseFromAnswer, 85),
         Plant(.leaseJudgedAtTick, 1), Plant(.leaseAfterTimeoutNow, 11), Plant(.leaseBeforeApplied, 16),
         Plant(.votesAfterStart, 28), Plant(.syncsNothing, 3), Plant(.durableWhenAccepted, 11),
-        Plant(.forgetsVotes, 1), Plant(.overlayOutlivesTerm, 19), Plant(.answersBeforeCommit, 10),
-        Plant(.overlayBeforeOwnEntry, 1), Plant(.checkpointBeyondDurable, 94), Plant(.pagesBeforeIntent, 24),
-        Plant(.opensBeforeIntent, 11), Plant(.doneBeforeSync, 3), Plant(.releasesTooMuch, 57),
+        Plant(.forgetsVotes, 1), Plant(.overlayOutlivesTerm, 25), Plant(.answersBeforeCommit, 10),
+        Plant(.overlayBeforeOwnEntry, 1), Plant(.checkpointBeyondDurable, 4), Plant(.pagesBeforeIntent, 47),
+        Plant(.opensBeforeIntent, 11), Plant(.doneBeforeSync, 3), Plant(.releasesTooMuch, 55),
         Plant(.copyWithoutIntent, 3), Plant(.copyWithoutRecord, 75),
     ]
 
