@@ -1,5 +1,5 @@
 # What people do with this repository. Each target installs what it needs, or says what to install.
-.PHONY: demo test generate check-schema benchmark crash-test torture format lint interop fuzz
+.PHONY: demo test generate check-schema benchmark crash-test torture simulate format lint interop fuzz
 
 demo:
 	@scripts/install-dependencies sqlite
@@ -28,6 +28,11 @@ benchmark:
 crash-test:
 	@scripts/install-dependencies sqlite protobuf
 	@scripts/crash-test --kills $(or $(KILLS),200)
+
+# SEEDS=1000 by default, from a random one; SECONDS=120 plays as many as that allows; SEED=46 plays that one and says what happens.
+simulate:
+	@scripts/simulate $(if $(SEED),--seed $(SEED) --trace,$(if $(SEEDS),--seeds $(SEEDS)) \
+	    $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEEDS)$(SECONDS),,--seeds 1000))
 
 # MINUTES=2 by default; SEED, NODES and FAULTS (kill,stop,partition,…) say what else is wanted.
 torture:

@@ -228,6 +228,16 @@ let package = Package(
         .target(
             name: "LogSimulation", dependencies: ["DqliteLog", "TestSupport"], path: "Tests/LogSimulation",
             swiftSettings: settings),
+        // Whole clusters in one process and made-up time.
+        .target(
+            name: "DqliteSimulation", dependencies: ["DqliteLog", "DqliteRaft", "LogSimulation", "TestSupport"],
+            path: "Tests/DqliteSimulation", swiftSettings: settings),
+        .executableTarget(
+            name: "simulate",
+            dependencies: ["DqliteSimulation", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            path: "Tests/Simulate", swiftSettings: settings),
+        .testTarget(
+            name: "DqliteSimulationTests", dependencies: ["DqliteSimulation", "TestSupport"], swiftSettings: settings),
         .testTarget(name: "DqliteRaftTests", dependencies: ["DqliteRaft", "TestSupport"], swiftSettings: settings),
         .testTarget(
             name: "DqliteLogTests",

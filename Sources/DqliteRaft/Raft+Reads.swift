@@ -20,8 +20,11 @@ extension Raft {
     }
 
     mutating func boardReads() {
-        guard let leadership = self.leadership, leadership.reads.wantsRound, self.hasCommittedInTerm else { return }
-        self.leadership?.reads.board(round: leadership.round, index: self.commitIndex)
+        guard let leadership = self.leadership else { return }
+        if leadership.reads.wantsRound, self.hasCommittedInTerm {
+            self.leadership?.reads.board(round: leadership.round, index: self.commitIndex)
+        }
+        // Those that are on their way may wait for nobody any more: the others' votes were taken.
         self.answeredReads()
     }
 
@@ -34,9 +37,11 @@ extension Raft {
     ///
     /// A lease begins when a heartbeat was sent that a majority of voters has answered, and lasts the least election timeout
     /// less ten per cent: so long none of them votes for another (thesis 6.4.1). There is none before an entry of this term is
-    /// committed, and none any more once TimeoutNow was sent.
+    /// committed, none any more once TimeoutNow was sent, and none for a leader that is giving up its vote: whoever is then the
+    /// only voter asks nobody.
     public var leaseEnd: MonotonicInstant? {
         guard self.settings.leases, self.hasCommittedInTerm, let leadership = self.leadership,
+            self.configuration.isVoter(self.id),
             !leadership.leaseForfeited || self.defects.contains(.leaseAfterTimeoutNow)
         else { return nil }
         let never = MonotonicInstant(.seconds(-1 << 40))
@@ -44,12 +49,19 @@ extension Raft {
         return since + self.settings.leaseDuration
     }
 
-    /// Whether a read may be answered from this node's state as it is.
+    /// Whether a read may be answered from a snapshot of this node's state.
     ///
-    /// - Parameter now: Read from the clock after the read's snapshot was opened: a node that was stopped in between must
-    ///   not answer from a lease that has ended (rule 28).
-    public func holdsLease(at now: MonotonicInstant) -> Bool {
-        guard let end = self.leaseEnd else { return false }
+    /// That this node leads says that it knows of everything that is committed, and nothing of what it has applied: others
+    /// may have shown what is not applied here yet.
+    ///
+    /// - Parameters:
+    ///   - now: Read from the clock after the snapshot was opened: a node that was stopped in between must not answer from a
+    ///     lease that has ended (rule 28).
+    ///   - applied: The last entry in the snapshot.
+    public func holdsLease(at now: MonotonicInstant, applied: LogIndex) -> Bool {
+        guard let end = self.leaseEnd, applied >= self.commitIndex || self.defects.contains(.leaseBeforeApplied) else {
+            return false
+        }
         return (self.defects.contains(.leaseJudgedAtTick) ? self.now : now) < end
     }
 }

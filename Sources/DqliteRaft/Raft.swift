@@ -29,7 +29,12 @@ public struct Raft: Sendable {
 
     public let id: NodeID
     let settings: RaftSettings
-    var defects: RaftDefects = []
+    package var defects: RaftDefects = [] {
+        didSet {
+            guard self.defects.contains(.votesAfterStart) else { return }
+            self.contactSince = MonotonicInstant(self.now.sinceStart - self.settings.electionTimeout)
+        }
+    }
     private var randomness: any RandomNumberGenerator & Sendable
 
     // What must survive a crash.
@@ -111,6 +116,8 @@ public struct Raft: Sendable {
         return self.membership.newest(through: self.commitIndex)?.configuration ?? self.membership.latest
     }
     public var configurationIndex: LogIndex { self.membership.latestIndex }
+    /// The term of an entry, as long as it is known.
+    package func term(at index: LogIndex) -> Term? { self.log.term(at: index) }
 
     var isOnlyVoter: Bool { self.configuration.voters == [self.id] }
 
@@ -133,9 +140,8 @@ public struct Raft: Sendable {
             self.tickLeader()
         } else {
             self.electionElapsed += 1
-            if self.electionElapsed >= self.electionTimeout || (self.role == .follower && self.isOnlyVoter) {
-                self.electionTimedOut()
-            }
+            let needsNobody = self.role == .follower && self.leader == nil && self.isOnlyVoter
+            if needsNobody || self.electionElapsed >= self.electionTimeout { self.electionTimedOut() }
         }
     }
 

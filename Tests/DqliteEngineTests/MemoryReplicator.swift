@@ -141,7 +141,9 @@ final class MemoryReplicator: Replicator {
     func awaitProposal() { if !self.isProposed(within: .seconds(60)) { Issue.record("nothing is proposed") } }
 
     /// Whether something that nobody has waited for is proposed soon.
-    func isProposed(within time: DispatchTimeInterval) -> Bool { self.proposed.wait(timeout: .now() + time) == .success }
+    func isProposed(within time: DispatchTimeInterval) -> Bool {
+        self.proposed.wait(timeout: .now() + time) == .success
+    }
 
     /// Now the engine hears of it, and leads again.
     func reportLoss(of lost: [Completion], to engine: Engine) {

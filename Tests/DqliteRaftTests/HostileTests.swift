@@ -20,7 +20,7 @@ import Testing
         let index = LogIndex(Self.word(&random))
         let other = LogIndex(Self.word(&random))
         let earlier = Term(Self.word(&random))
-        let (one, two) = (random.oneIn(2), random.oneIn(2))
+        let (one, two) = (random.once(in: 2), random.once(in: 2))
         switch random.next() % 6 {
         case 0:
             return .requestVote(
@@ -34,7 +34,7 @@ import Testing
                 Entry(
                     index: one ? LogIndex(index.rawValue &+ place &+ 1) : LogIndex(Self.word(&random)),
                     term: two ? term : Term(Self.word(&random)), kind: kinds[Int(random.next() % 4)],
-                    data: random.oneIn(2) ? Configuration.voters(2).encoded() : [1, 2])
+                    data: random.once(in: 2) ? Configuration.voters(2).encoded() : [1, 2])
             }
             return .appendEntries(
                 AppendEntries(
@@ -63,9 +63,9 @@ import Testing
         for _ in 0..<300 {
             let raft = stage[1].raft
             stage.step(Self.message(&random), from: random.next() % 5, to: 1)
-            if random.oneIn(10) { stage.tick(1) }
-            if random.oneIn(10) { stage.persist(NodeID(1)) }
-            if let offered = stage[1].offered, random.oneIn(3) {
+            if random.once(in: 10) { stage.tick(1) }
+            if random.once(in: 10) { stage.persist(NodeID(1)) }
+            if let offered = stage[1].offered, random.once(in: 3) {
                 stage.persist(NodeID(1))
                 stage[1].storage.install(offered)
                 stage[1].raft.snapshotInstalled(offered)

@@ -28,8 +28,38 @@ import Testing
         stage.deliver()
         let end = try #require(stage[1].raft.leaseEnd)
         #expect(end == sent + Self.duration)
-        #expect(stage[1].raft.holdsLease(at: sent + Self.duration * 99 / 100))
-        #expect(!stage[1].raft.holdsLease(at: end))
+        #expect(stage[1].raft.holdsLease(at: sent + Self.duration * 99 / 100, applied: LogIndex(2)))
+        #expect(!stage[1].raft.holdsLease(at: end, applied: LogIndex(2)))
+    }
+
+    /// Others may have applied, and shown, what this node has not yet.
+    @Test func isOfNoUseBeforeAllIsApplied() throws {
+        let stage = self.leader()
+        stage.tick(1)
+        stage.deliver()
+        _ = try stage[1].raft.propose([1], term: stage[1].raft.term)
+        stage.deliver()
+        #expect(stage[1].raft.commitIndex == LogIndex(3))
+        #expect(stage[1].raft.holdsLease(at: stage[1].clock, applied: LogIndex(3)))
+        #expect(!stage[1].raft.holdsLease(at: stage[1].clock, applied: LogIndex(2)))
+    }
+
+    /// Who will be the only voter asks nobody: it may lead as soon as the change is in its log.
+    @Test func endsWhenTheLeaderGivesUpItsVote() throws {
+        let stage = Stage(voters: 2)
+        stage.elect(1)
+        stage.run(ticks: 1)
+        #expect(stage[1].raft.leaseEnd != nil)
+        stage.blocked = [[NodeID(2), NodeID(1)]]
+        try stage[1].raft.proposeConfiguration(.assign(NodeID(1), .standBy), term: stage[1].raft.term)
+        #expect(stage[1].raft.leaseEnd == nil)
+        stage.deliver()
+        #expect(stage[1].raft.role == .leader && stage[2].raft.configuration.voters == [NodeID(2)])
+        // It waits as long as it hears the leader, and no longer than others do.
+        stage.tick(2)
+        #expect(stage[2].raft.role == .follower)
+        stage.tick(2, times: 12)
+        #expect(stage[2].raft.role == .leader)
     }
 
     /// A majority has to answer, this node included.

@@ -78,6 +78,23 @@ import Testing
             """)
     }
 
+    /// Nobody is left who could answer: what was asked of them is confirmed by this node alone.
+    @Test func aLostVoterIsNotWaitedFor() {
+        Play.perform(
+            """
+            voters 2
+            elect 1
+            isolate 2
+            read 1 7
+            expect 1 reads
+            assign 1 2 standby
+            expect accepted
+            expect 1 voters 1
+            tick 1
+            expect 1 reads 7@2
+            """)
+    }
+
     @Test func followersRefuse() {
         Play.perform(
             """

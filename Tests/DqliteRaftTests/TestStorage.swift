@@ -1,5 +1,4 @@
 import DqliteRaft
-import TestSupport
 
 /// A disk that remembers what was made durable, and that a crash may interrupt.
 ///
@@ -112,11 +111,6 @@ final class TestStorage: RaftLogReader, @unchecked Sendable {
         }
         return found
     }
-}
-
-extension SeededRandom {
-    /// True once in so many times.
-    mutating func oneIn(_ count: Int) -> Bool { Int(self.next() % UInt64(count)) == 0 }
 }
 
 extension Configuration {

@@ -30,9 +30,11 @@ struct ProxyTests {
 
     private func connect<Value: Sendable>(
         _ port: Int,
-        _ body: @Sendable (
-            inout sending NIOAsyncChannelInboundStream<ByteBuffer>.AsyncIterator, NIOAsyncChannelOutboundWriter<ByteBuffer>
-        ) async throws -> Value
+        _ body:
+            @Sendable (
+                inout sending NIOAsyncChannelInboundStream<ByteBuffer>.AsyncIterator,
+                NIOAsyncChannelOutboundWriter<ByteBuffer>
+            ) async throws -> Value
     ) async throws -> Value {
         let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .connect(host: "127.0.0.1", port: port) { channel in
