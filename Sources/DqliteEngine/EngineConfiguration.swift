@@ -20,7 +20,7 @@ public struct EngineConfiguration: Sendable {
     /// does not keep the log from being truncated.
     public var checkpointIdleLimit: Duration = .seconds(30)
     /// Bytes of pages of a database in memory, above which those that the file has are dropped, though snapshots need them.
-    public var softMemoryLimit = 64 << 20
+    public var softMemoryLimit = 48 << 20
     /// Bytes of pages of a database in memory, above which the oldest snapshot is given up: what reads it fails with
     /// SQLITE_ABORT_ROLLBACK (516). Writers wait while pages are being copied into the file.
     public var hardMemoryLimit = 256 << 20

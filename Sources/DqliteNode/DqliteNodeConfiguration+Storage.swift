@@ -39,6 +39,7 @@ extension DqliteNodeConfiguration {
         settings.heartbeatTicks = 2
         settings.electionTicks = Int((self.consensus.electionTimeout / settings.tickInterval).rounded(.up))
         settings.catchUpTicks = Int((Duration.seconds(50) / settings.tickInterval).rounded(.up))
+        settings.pacesCatchUp = true
         settings.leases = self.consensus.leases
         settings.maximumEntrySize = min(self.log.maximumBatchSize, Int(Int32.max))
         return settings

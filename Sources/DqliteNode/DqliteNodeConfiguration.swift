@@ -155,7 +155,7 @@ public struct DqliteNodeConfiguration: Sendable {
         public var transactionIdleLimit = Duration.seconds(60)
         /// Bytes of pages of a database in memory, above which those that its file has are dropped, though readers need them:
         /// they are read from the file. At most ``hardMemoryLimit``.
-        public var softMemoryLimit = 64 << 20
+        public var softMemoryLimit = 48 << 20
         /// Bytes of pages of a database in memory, above which writers wait for pages to be copied into the file, and the oldest
         /// reader that keeps them from it is given up: it fails with SQLITE_ABORT_ROLLBACK (516). At least twice
         /// ``maximumTransactionSize``. It is no limit of the node: with many databases that are written to, all of them count.

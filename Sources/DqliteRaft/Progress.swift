@@ -20,6 +20,8 @@ struct Progress: Sendable {
     /// It has been heard since the last check of the quorum.
     var recentlyActive = false
     var inflights = Inflights()
+    /// It has got entries that were read from the disk, and gets no more of them before ``Raft/continueCatchUp()``.
+    var isPaced = false
     /// The commit index it was told.
     var commitSent = LogIndex.zero
     /// The last round sent to it, and the newest that it answered.
@@ -34,11 +36,18 @@ struct Progress: Sendable {
     }
 
     /// Whether entries are sent to it as soon as there are some.
-    var isSentTo: Bool { self.state == .replicate || (self.state == .probe && !self.probeSent) }
+    var isSentTo: Bool {
+        switch self.state {
+        case .replicate: !self.isPaced
+        case .probe: !self.probeSent
+        case .snapshot: false
+        }
+    }
 
     mutating func becomeProbe() {
         self.state = .probe
         self.probeSent = false
+        self.isPaced = false
         self.inflights.reset()
         self.next = self.match.next
     }

@@ -16,6 +16,10 @@ extension Raft {
     private mutating func sendAppends(to peer: inout Progress, round: UInt64, announcesCommit: Bool) {
         if peer.state == .replicate {
             while peer.next <= self.log.lastIndex, !peer.inflights.isFull(self.settings) {
+                if self.settings.pacesCatchUp, self.needsDisk(peer) {
+                    guard !peer.isPaced, peer.inflights.count == 0 else { break }
+                    peer.isPaced = true
+                }
                 guard self.sendEntries(to: &peer, round: round) else { break }
             }
         } else if peer.state == .probe, !peer.probeSent, self.sendEntries(to: &peer, round: round) {
@@ -26,6 +30,21 @@ extension Raft {
         if peer.roundSent < round || commitIsNews { self.sendHeartbeat(to: &peer, round: round) }
     }
 
+    /// Whether the next entries that a peer needs are not in memory any more.
+    private func needsDisk(_ peer: Progress) -> Bool { peer.next < self.log.firstInMemory }
+
+    private func waitsToCatchUp(_ peer: Progress) -> Bool {
+        peer.state == .replicate && peer.isPaced && peer.inflights.count == 0 && self.needsDisk(peer)
+    }
+
+    /// Whether a peer has written what it got from the disk, and needs more: see ``RaftSettings/pacesCatchUp``.
+    public var waitsToCatchUp: Bool { self.leadership?.peers.contains { self.waitsToCatchUp($0) } ?? false }
+
+    /// Lets those go on who wait to catch up.
+    public mutating func continueCatchUp() {
+        for place in self.leadership?.peers.indices ?? 0..<0 { self.leadership?.peers[place].isPaced = false }
+    }
+
     /// Sends the next entries, or an empty probe; false if nothing could be sent.
     private mutating func sendEntries(to peer: inout Progress, round: UInt64) -> Bool {
         guard peer.next >= self.log.firstIndex, let term = self.log.term(at: peer.next.previous) else {
@@ -33,7 +52,8 @@ extension Raft {
             return false
         }
         let entries = self.log.entries(
-            from: peer.next, through: self.log.lastIndex, maximumSize: self.settings.maximumMessageSize)
+            from: peer.next, through: self.log.lastIndex,
+            maximumSize: self.needsDisk(peer) ? self.settings.maximumCatchUpSize : self.settings.maximumMessageSize)
         if entries.isEmpty, peer.state == .replicate { return false }
         self.sendAppend(entries, to: &peer, previousIndex: peer.next.previous, previousTerm: term, round: round)
         if peer.state == .replicate, let last = entries.last {

@@ -17,10 +17,14 @@ public struct RaftSettings: Hashable, Sendable {
 
     /// Bytes of entries in one message; a larger entry goes alone.
     public var maximumMessageSize = 1 << 20
+    /// As ``maximumMessageSize``, of entries that have to be read from the disk.
+    public var maximumCatchUpSize = 256 << 10
+    /// Whether a peer that needs entries from the disk gets them one message at a time, each after ``Raft/continueCatchUp()``.
+    public var pacesCatchUp = false
     /// Messages with entries that one peer has not answered.
     public var maximumInflightMessages = 64
     /// Bytes of entries that one peer has not answered; one message is always allowed.
-    public var maximumInflightSize = 64 << 20
+    public var maximumInflightSize = 16 << 20
     /// Bytes of one proposal.
     public var maximumEntrySize = 128 << 20
     /// Bytes of proposals that are not yet committed; one is always allowed.
@@ -28,7 +32,7 @@ public struct RaftSettings: Hashable, Sendable {
     /// Bytes of entries that wait for the disk; a follower with more takes no others until it has written them.
     public var maximumUnstableSize = 256 << 20
     /// Bytes of committed entries that have been handed over and are not yet applied; one entry is always allowed.
-    public var maximumApplyingSize = 64 << 20
+    public var maximumApplyingSize = 16 << 20
     /// Bytes of durable entries that are kept in memory for slower peers.
     public var maximumCacheSize = 16 << 20
     /// Reads that wait for a round.

@@ -49,6 +49,39 @@ import Testing
         #expect(stage[3].applied.count == 12)
     }
 
+    /// Who needs what is on the disk only gets it a message at a time, each when it is told to go on; the others do not wait for it.
+    @Test func catchingUpIsPaced() throws {
+        let stage = self.leader {
+            $0.pacesCatchUp = true
+            $0.maximumCacheSize = 0
+            $0.maximumCatchUpSize = 120
+        }
+        stage.isolate(NodeID(3))
+        for _ in 0..<10 { _ = try stage[1].raft.propose([UInt8](repeating: 0, count: 40), term: Term(2)) }
+        stage.process(NodeID(1))
+        stage.deliver()
+        stage.blocked = []
+        // A heartbeat is refused, and a probe has the first of them.
+        stage.run(ticks: 2)
+        var waits = 0
+        while stage[3].raft.lastIndex < stage[1].raft.lastIndex {
+            let before = stage[3].raft.lastIndex
+            stage.run(ticks: 1)
+            #expect(stage[3].raft.lastIndex == before)
+            #expect(stage[1].raft.waitsToCatchUp)
+            guard stage[1].raft.waitsToCatchUp else { return }
+            #expect(stage[1].raft.isUpToDateInMemory)
+            waits += 1
+            stage[1].raft.continueCatchUp()
+            #expect(!stage[1].raft.isUpToDateInMemory)
+            stage.process(NodeID(1))
+            #expect(self.appends(stage, to: 3).map(\.entries.count) == [2])
+            stage.deliver()
+        }
+        #expect(waits >= 3)
+        #expect(!stage[1].raft.waitsToCatchUp)
+    }
+
     /// Proposals that were made together go in one message.
     @Test func proposalsShareAMessage() throws {
         let stage = self.leader { _ in }

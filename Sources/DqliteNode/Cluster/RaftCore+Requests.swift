@@ -25,6 +25,7 @@ extension RaftCore {
         do throws(RaftError) {
             let index = try self.raft.propose(command, term: term)
             self.preparedSize = size
+            self.hasProposed = true
             self.proposals.append(
                 Proposal(
                     index: index, term: term, deadline: RaftClock.now + self.commitTimeout, completion: completion))
@@ -98,7 +99,8 @@ extension RaftCore {
         do throws(RaftError) {
             guard isQuiet else { throw .queueFull(limit: 0) }
             try self.raft.transferLeadership(to: handover.target)
-            self.handover?.isUnderWay = true
+            let deadline = RaftClock.now + self.handoverTimeout
+            self.handover?.deadline = deadline
         } catch {
             self.failHandover(&outcome)
         }

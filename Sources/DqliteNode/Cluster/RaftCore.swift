@@ -22,8 +22,10 @@ struct RaftCore {
     struct Handover {
         var target: NodeID?
         var done: Done
-        /// The engine admits nothing more and all that it had is applied; Raft has been told.
-        var isUnderWay = false
+        /// The engine admits nothing more and all that it had is applied; Raft has been told, and this long it may take. nil: not
+        /// yet.
+        var deadline: MonotonicInstant?
+        var isUnderWay: Bool { self.deadline != nil }
     }
 
     var raft: Raft
@@ -32,6 +34,8 @@ struct RaftCore {
     let transport: any RaftTransport
     let applier: Applier
     let commitTimeout: Duration
+    /// How long a leader that has handed over waits to hear who leads.
+    let handoverTimeout: Duration
     let logger: Logger
 
     var proposals = CircularBuffer<Proposal>()
@@ -50,6 +54,8 @@ struct RaftCore {
     var streams: [UInt64: LogIndex] = [:]
     var view = ClusterView()
     var hasFailed = false
+    /// Whether something was proposed since a member that catches up got entries from the disk.
+    var hasProposed = false
     var lastTransferBecauseFull: MonotonicInstant?
 
     /// What is to be done when the lock is given up.
@@ -63,6 +69,8 @@ struct RaftCore {
         /// Snapshots that leaders have offered, and the one that Raft wants.
         var offers: [(metadata: SnapshotMetadata, reply: @Sendable (Bool) -> Void)] = []
         var snapshotWanted: SnapshotMetadata?
+        /// Whether a member waits for entries from the disk, and others for their writes meanwhile.
+        var catchUp: (waits: Bool, isBusy: Bool) = (false, false)
     }
 
     // MARK: The way of what Raft says
@@ -196,9 +204,10 @@ struct RaftCore {
                 metadata: ["dqlite.index": "\(first.index)"])
             self.raft.resign()
         }
-        if let handover = self.handover, handover.isUnderWay, self.raft.role == .leader, self.raft.transferTarget == nil
-        {
-            self.failHandover(&outcome)
+        if let deadline = self.handover?.deadline {
+            // Who does not lead any more waits for who does; but without a majority nobody ever will.
+            let isOver = self.raft.role == .leader ? self.raft.transferTarget == nil : now > deadline
+            if isOver { self.failHandover(&outcome) }
         }
     }
 

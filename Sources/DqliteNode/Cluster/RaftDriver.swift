@@ -26,6 +26,8 @@ final class RaftDriver: Replicator {
         case snapshotSent(NodeID, succeeded: Bool)
         case snapshotInstalled(SnapshotMetadata)
         case snapshotFailed
+        /// A member waits for entries from the disk.
+        case catchUp
 
         /// Whether it is one of those that come often and are handled without waiting, as a rule.
         var mayBePrompt: Bool {
@@ -58,6 +60,8 @@ final class RaftDriver: Replicator {
     private let leadingTerm = Atomic<UInt64>(0)
     /// When the lease ends, in nanoseconds of ``RaftClock``.
     private let leaseEnd = Atomic<Int64>(.min)
+    /// Whether the driver's thread knows of a member that waits to catch up.
+    private let isPausingCatchUp = Atomic<Bool>(false)
     private let engines: EngineSlot
     let freshness: Freshness
 
@@ -90,7 +94,8 @@ final class RaftDriver: Replicator {
         self.core = Mutex(
             RaftCore(
                 raft: raft, storage: RaftStorage(log: log), log: log, transport: transport, applier: self.applier,
-                commitTimeout: commitTimeout, logger: logger))
+                commitTimeout: commitTimeout,
+                handoverTimeout: settings.tickInterval * (2 * settings.electionTicks), logger: logger))
         self.published = Mutex(ClusterView())
     }
 
@@ -125,6 +130,9 @@ final class RaftDriver: Replicator {
             return true
         }
         guard isHandled == true else { return false }
+        if outcome.catchUp.waits, !self.isPausingCatchUp.exchange(true, ordering: .relaxed) {
+            self.inbox.append(.catchUp)
+        }
         self.applier.drain()
         self.tell(outcome)
         return true
@@ -132,21 +140,32 @@ final class RaftDriver: Replicator {
 
     private func run() {
         var nextTick = RaftClock.now + self.settings.tickInterval
-        while let events = self.inbox.wait(until: nextTick) {
-            self.work { core, outcome in
+        var catchUp = CatchUpPace()
+        while let events = self.inbox.wait(until: min(nextTick, catchUp.due ?? nextTick)) {
+            let waits = self.work { core, outcome in
                 let now = RaftClock.now
                 for event in events { self.handle(event, &core, &outcome) }
                 if now >= nextTick {
                     core.tick(now: now, &outcome)
                     nextTick = now + self.settings.tickInterval
                 }
+                if catchUp.isDue(now: now) {
+                    core.hasProposed = false
+                    core.raft.continueCatchUp()
+                }
             }
+            if waits.waits { catchUp.wait(isBusy: waits.isBusy, now: RaftClock.now) }
+            self.isPausingCatchUp.store(catchUp.due != nil, ordering: .relaxed)
             self.freshness.applied(through: self.applier.applied)
         }
     }
 
     /// Changes Raft, does what it says then, and tells those who wait.
-    private func work(_ body: (inout RaftCore, inout RaftCore.Outcome) -> Void) {
+    ///
+    /// - Returns: Whether a member waits for entries from the disk.
+    @discardableResult private func work(
+        _ body: (inout RaftCore, inout RaftCore.Outcome) -> Void
+    ) -> (waits: Bool, isBusy: Bool) {
         var outcome = RaftCore.Outcome()
         self.core.withLock { core in
             body(&core, &outcome)
@@ -154,10 +173,12 @@ final class RaftDriver: Replicator {
         }
         self.applier.drain()
         self.tell(outcome)
+        return outcome.catchUp
     }
 
     private func finish(_ core: inout RaftCore, _ outcome: inout RaftCore.Outcome) {
         core.process(&outcome)
+        outcome.catchUp = (core.raft.waitsToCatchUp, core.hasProposed)
         self.leadingTerm.store(core.leadingTerm?.rawValue ?? 0, ordering: .releasing)
         let end = core.raft.leaseEnd.map { $0.sinceStart / .nanoseconds(1) } ?? -1
         self.leaseEnd.store(Int64(end), ordering: .releasing)
@@ -203,6 +224,7 @@ final class RaftDriver: Replicator {
             core.storage.reset()
             core.raft.snapshotInstalled(snapshot)
         case .snapshotFailed: core.raft.snapshotFailed()
+        case .catchUp: break
         }
     }
 

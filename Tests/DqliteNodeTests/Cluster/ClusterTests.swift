@@ -176,6 +176,18 @@ import Testing
         }
     }
 
+    /// There is nobody to hand over to, and nobody who could be elected.
+    @Test(.timeLimit(.minutes(1))) func aLeaderWithoutAMajorityStops() async throws {
+        try await DqliteTestCluster.with { cluster in
+            try await Self.withClient(cluster) { client in
+                _ = try await client.execute("CREATE TABLE t (a)")
+                let leader = try await cluster.leader()
+                for id in cluster.ids where id != leader { await cluster.stop(id) }
+                await cluster.stop(leader)
+            }
+        }
+    }
+
     @Test(.timeLimit(.minutes(2))) func aNodeLeaves() async throws {
         try await DqliteTestCluster.with { cluster in
             let leader = try await cluster.leader()
