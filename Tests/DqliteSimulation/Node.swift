@@ -21,6 +21,8 @@ final class Node {
     var view: View
     var known: (term: Term, isLeader: Bool) = (.zero, false)
     private(set) var isEnding = false
+    /// Whether somebody who catches up waits.
+    private var isResting = false
 
     // Storage.
     var writes: [StorageWrite] = []
@@ -162,7 +164,20 @@ final class Node {
             self.handle(ready)
             self.pumpStorage()
             self.pumpInbox()
-            if ready.isEmpty { return }
+            if ready.isEmpty { break }
+        }
+        self.restBeforeCatchUp()
+    }
+
+    /// Who catches up gets more after a rest.
+    private func restBeforeCatchUp() {
+        guard !self.isResting, self.raft.waitsToCatchUp else { return }
+        self.isResting = true
+        self.after(.zero...(.milliseconds(50))) {
+            self.isResting = false
+            self.cluster.checks.count("rests of who catches up")
+            self.raft.continueCatchUp()
+            self.pump()
         }
     }
 

@@ -159,6 +159,8 @@ extension Plan {
         self.raft.maximumMessageSize = random.pick([1, 2 << 10, 8 << 10])
         self.raft.maximumInflightMessages = random.pick([1, 4, 16])
         self.raft.maximumCacheSize = random.pick([0, 4 << 10, 32 << 10])
+        self.raft.maximumCatchUpSize = random.pick([1, 2 << 10, 8 << 10])
+        self.raft.pacesCatchUp = random.once(in: 2)
         self.raft.maximumUnstableSize = random.pick([8 << 10, 64 << 10])
         self.raft.leases = !random.once(in: 5)
         self.log.segmentSize = random.pick([8 << 10, 32 << 10])

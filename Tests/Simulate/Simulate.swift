@@ -13,10 +13,36 @@ struct Simulate: ParsableCommand {
     @Option(help: "Which seed to play, or to begin with.") var seed: UInt64?
     @Option(help: "Play seeds for so many seconds.") var seconds: Int?
     @Option(help: "A defect to plant.") var defect: Defect?
+    @Flag(
+        help: "Plant every defect, and play until it is found: at most so many seeds for each as --seeds says, or 3000."
+    )
+    var defects = false
     @Flag(help: "Say what happens.") var trace = false
     @Flag(help: "Say what came of each seed.") var verbose = false
 
-    func run() throws {
+    func run() throws { if self.defects { try self.findDefects() } else { try self.play() } }
+
+    /// Whether the checks see what they are for.
+    private func findDefects() throws {
+        var isComplete = true
+        for defect in Defect.allCases {
+            let search = DefectSearch(defect, from: self.seed ?? 1, seeds: self.seeds ?? 3000)
+            if let found = search.found {
+                print("\(defect): found by seed \(found.seed): \(found.violation ?? "")")
+            } else {
+                print("NOT FOUND: \(defect)")
+                isComplete = false
+            }
+            if let unexpected = search.unexpected {
+                print("WITHOUT IT, TOO, in seed \(unexpected.seed): \(unexpected.violation ?? "")")
+                isComplete = false
+            }
+        }
+        guard isComplete else { throw ExitCode.failure }
+        print("\(Defect.allCases.count) defects, all found.")
+    }
+
+    private func play() throws {
         let clock = ContinuousClock()
         let began = clock.now
         let isOne = self.seed != nil && self.seeds == nil && self.seconds == nil
