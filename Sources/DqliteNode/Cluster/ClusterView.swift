@@ -63,7 +63,11 @@ extension EngineError {
             self.init(code: FailureCode.busy, message: "the queue of consensus is full: \(limit)")
         case .entryTooLarge(let limit):
             self.init(code: FailureCode.tooBig, message: "an entry may have \(limit) bytes")
-        case .noCommitInTerm, .changeInProgress:
+        case .noCommitInTerm:
+            self.init(
+                code: FailureCode.busy,
+                message: "this node leads since a moment only, and knows soon what is committed: try again")
+        case .changeInProgress:
             self.init(code: FailureCode.busy, message: "a configuration change is already in progress")
         case .alreadyMember:
             self.init(code: FailureCode.error, message: "server ID already in use")

@@ -69,7 +69,7 @@ final class Member: Sendable {
             let delegate = RaftDriver.Delegate(
                 failed: failed, viewChanged: { watchers.changed($0) },
                 servingChanged: { watchers.changed(serving: $0) },
-                snapshotNeeded: { snapshots.needed(by: $0) })
+                snapshotNeeded: { snapshots.needed(by: $0) }, streamDropped: { snapshots.dropped($0) })
             self.driver = RaftDriver(
                 id: self.id, settings: configuration.raft, commitTimeout: configuration.consensus.commitTimeout,
                 log: log, start: start, engines: self.engines, transport: transport, delegate: delegate, logger: logger)

@@ -66,6 +66,8 @@ struct RaftCore {
         var resumes = false
         var failure: String?
         var snapshotsNeeded: [NodeID] = []
+        /// Copies for which the log did not wait.
+        var streamsDropped: [UInt64] = []
         /// Snapshots that leaders have offered, and the one that Raft wants.
         var offers: [(metadata: SnapshotMetadata, reply: @Sendable (Bool) -> Void)] = []
         var snapshotWanted: SnapshotMetadata?
@@ -218,7 +220,7 @@ struct RaftCore {
     /// So many entries are kept for others, whoever they are: a new leader does not know who needs what.
     private static let trailing = 4096
 
-    mutating func truncateHead() {
+    mutating func truncateHead(_ outcome: inout Outcome) {
         var needs = LogNeeds(checkpoints: self.released)
         let now = RaftClock.now
         for peer in self.raft.peers {
@@ -233,6 +235,11 @@ struct RaftCore {
         for (stream, start) in self.streams { needs.holders[.stream(stream)] = start }
         let truncation = self.log.truncateHead(needs)
         let dropped = truncation.dropped.filter { $0 != .follower(self.raft.id) }
+        for case .stream(let number) in dropped {
+            // The copy has a beginning that nothing follows any more.
+            self.streams[number] = nil
+            outcome.streamsDropped.append(number)
+        }
         if !dropped.isEmpty {
             self.logger.warning(
                 "The log is too long to wait for members that are behind: they will need a copy of the databases",

@@ -46,6 +46,7 @@ final class RaftDriver: Replicator {
         /// The node begins, or ends, to serve clients.
         var servingChanged: @Sendable (Bool) -> Void = { _ in }
         var snapshotNeeded: @Sendable (NodeID) -> Void
+        var streamDropped: @Sendable (UInt64) -> Void = { _ in }
     }
 
     let id: NodeID
@@ -196,6 +197,7 @@ final class RaftDriver: Replicator {
         if outcome.resumes { self.engines.engine?.resumeWrites() }
         for done in outcome.done { done() }
         for node in outcome.snapshotsNeeded { self.delegate.snapshotNeeded(node) }
+        for stream in outcome.streamsDropped { self.delegate.streamDropped(stream) }
         for offer in outcome.offers { offer.reply(offer.metadata == outcome.snapshotWanted) }
         if let failure = outcome.failure { self.delegate.failed(failure) }
     }
@@ -214,7 +216,7 @@ final class RaftDriver: Replicator {
         case .quiesced(let isQuiet): core.quiesced(isQuiet, &outcome)
         case .release(let index):
             core.released = max(core.released, index)
-            core.truncateHead()
+            core.truncateHead(&outcome)
         case .stream(let number, let start): core.streams[number] = start
         case .offer(let term, let metadata, let sender, let reply):
             outcome.offers.append((metadata, reply))

@@ -11,6 +11,8 @@ final class Snapshots: Sendable {
         weak var member: Member?
         /// Members that a copy is being sent to.
         var targets: Set<NodeID> = []
+        /// End the copies that are being sent.
+        var cancels: [UInt64: @Sendable () -> Void] = [:]
         var lastStream: UInt64 = 0
     }
 
@@ -62,9 +64,23 @@ final class Snapshots: Sendable {
                 self.ended(node, stream: stream, member, result)
             }
             try channel.pipeline.syncOperations.addHandler(sender)
+            let bound = NIOLoopBound(sender, eventLoop: channel.eventLoop)
+            self.state.withLock { state in
+                state.cancels[stream] = {
+                    channel.eventLoop.execute {
+                        bound.value.cancel(because: "the log has become too long to wait for the copy")
+                    }
+                }
+            }
         }.whenFailure { error in
             self.ended(node, stream: stream, member, .failure(SnapshotError(.connection, "\(error)")))
         }
+    }
+
+    /// The log has not waited for a copy: what is received would be of no use.
+    func dropped(_ stream: UInt64) {
+        let cancel = self.state.withLock { $0.cancels.removeValue(forKey: stream) }
+        cancel?()
     }
 
     private func ended(_ node: NodeID, stream: UInt64, _ member: Member, _ result: Result<Void, SnapshotError>) {
@@ -79,7 +95,10 @@ final class Snapshots: Sendable {
                 "A copy of the databases did not get to a member; it is tried again while it lags",
                 metadata: ["dqlite.peer": "\(node)", "error": "\(error)"])
         }
-        self.state.withLock { _ = $0.targets.remove(node) }
+        self.state.withLock { state in
+            state.targets.remove(node)
+            state.cancels[stream] = nil
+        }
         // What it is told next says how far it is; from then on the log waits for it as for any member.
         member.driver.append(.snapshotSent(node, succeeded: succeeded))
         member.driver.append(.stream(stream, start: nil))

@@ -213,6 +213,77 @@ import Testing
         }
     }
 
+    /// A node that was removed and goes on running hears nothing any more, and lets the others be.
+    @Test(.timeLimit(.minutes(2))) func aRemovedNodeDisturbsNobody() async throws {
+        try await DqliteTestCluster.with { cluster in
+            try await Self.withClient(cluster) { client in
+                _ = try await client.execute("CREATE TABLE t (a)")
+                let leader = try await cluster.leader()
+                let removed: UInt64 = leader == 3 ? 2 : 3
+                let node = try #require(cluster.node(leader))
+                let term = try #require(node.status).term
+                try await #require(cluster.node(removed)).leave()
+                for _ in 0..<300 { _ = try await client.execute("INSERT INTO t VALUES (1)") }
+                let status = try #require(node.status)
+                #expect(status.isServing && status.term == term)
+                #expect(!status.servers.contains { $0.id == removed })
+                #expect(try await Self.count(client) == 300)
+            }
+        }
+    }
+
+    /// Elections are far, so that it is not for them that a write ends which no majority gets.
+    @Test(.timeLimit(.minutes(2))) func aWriteWithoutAMajorityIsOfUnknownOutcome() async throws {
+        try await DqliteTestCluster.with { configuration in
+            configuration.consensus.electionTimeout = .seconds(20)
+            configuration.consensus.commitTimeout = .milliseconds(300)
+        } _: { cluster in
+            let leader = try await cluster.leader()
+            let address = cluster.addresses[Int(leader) - 1]
+            var configuration = DqliteConnectionConfiguration()
+            configuration.callTimeout = .seconds(60)
+            try await DqliteConnection.withConnection(
+                to: .hostname(address.host, port: address.port), database: "test", configuration: configuration,
+                logger: Self.logger
+            ) { connection in
+                _ = try await connection.execute("CREATE TABLE t (a)")
+                cluster.cut(leader)
+                let began = ContinuousClock.now
+                let error = await #expect(throws: DqliteError.self) {
+                    _ = try await connection.execute("INSERT INTO t VALUES (1)")
+                }
+                #expect(error?.outcome == .unknown)
+                let waited = began.duration(to: .now)
+                #expect(waited >= .milliseconds(300) && waited < .seconds(15))
+                cluster.heal(leader)
+            }
+        }
+    }
+
+    /// What a follower misses that the log has no more comes as a copy, while others write.
+    @Test(.timeLimit(.minutes(4))) func aFollowerFarBehindGetsACopy() async throws {
+        let log = RecordedLog()
+        try await DqliteTestCluster.with(logger: Logger(label: "test") { _ in log }) { configuration in
+            configuration.storage.maximumLogSize = 128 << 20
+        } _: { cluster in
+            try await Self.withClient(cluster) { client in
+                _ = try await client.execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b BLOB)")
+                let leader = try await cluster.leader()
+                let follower = try #require(cluster.ids.first { $0 != leader })
+                await cluster.stop(follower)
+                for index in 0..<48 {
+                    _ = try await client.execute(
+                        "REPLACE INTO t VALUES (\(Int64(index % 4)), randomblob(4000000))")
+                }
+                try await cluster.start(follower)
+                for index in 0..<20 { _ = try await client.execute("REPLACE INTO t VALUES (\(Int64(index)), NULL)") }
+                try await Self.expectEqualDatabases(cluster)
+                #expect(try await Self.count(client) == 20)
+                #expect(log.events.withLock { $0.contains { $0.message.hasPrefix("A member has a copy") } })
+            }
+        }
+    }
+
     @Test(.timeLimit(.minutes(2))) func aClusterIsMadeOfSeveralAndRecoveredFromOne() async throws {
         let directory = FileManager.default.temporaryDirectory.appendingPathComponent("dqlite-\(UUID())").path
         defer { try? FileManager.default.removeItem(atPath: directory) }

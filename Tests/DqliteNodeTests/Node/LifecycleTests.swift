@@ -210,29 +210,9 @@ struct LifecycleTests {
                 }
             }
         }
-        let levels = log.levels.withLock { $0 }
+        let levels = log.events.withLock { $0.map(\.level) }
         #expect(levels.count { $0 == .trace } >= 100)
         #expect(levels.count { $0 == .debug } < 10)
         #expect(levels.count { $0 > .debug } == 2)
     }
-}
-
-/// Remembers the levels of what is logged.
-private final class RecordedLog: LogHandler {
-    let levels = Mutex<[Logger.Level]>([])
-
-    var logLevel: Logger.Level {
-        get { .trace }
-        set {}
-    }
-    var metadata: Logger.Metadata {
-        get { [:] }
-        set {}
-    }
-    subscript(metadataKey _: String) -> Logger.Metadata.Value? {
-        get { nil }
-        set {}
-    }
-
-    func log(event: LogEvent) { self.levels.withLock { $0.append(event.level) } }
 }
