@@ -198,6 +198,11 @@ public final class Log: Sendable {
         }
     }
 
+    /// Whether a batch of so many bytes, counted as in ``prepare(_:)``, is accepted without a wait.
+    public func hasRoom(for size: Int) -> Bool {
+        self.state.withLock { $0.machine.hasRoom(for: Record.headerSize + 24 + size) }
+    }
+
     /// Drops all entries after one that is in the log, or is the one before the first. It becomes durable with what is
     /// appended next, and reads show it at once.
     public func truncateTail(after index: LogIndex) throws(LogError) {

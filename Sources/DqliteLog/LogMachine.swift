@@ -176,6 +176,12 @@ struct LogMachine: Sendable {
         return try self.prepareSpare(for: size) != nil
     }
 
+    /// Whether so many bytes of records fit where the log ends, so that nobody waits for a file.
+    func hasRoom(for size: Int) -> Bool {
+        guard let last = self.segments.last else { return false }
+        return last.end + size + self.configuration.reserve <= last.size
+    }
+
     /// What every segment begins with.
     private var carried: [Record] {
         self.checkpoints.keys.sorted().map { Record(.checkpoint(database: $0, self.checkpoints[$0]!)) }

@@ -78,14 +78,16 @@ struct RaftCore {
     // MARK: The way of what Raft says
 
     /// Does what Raft wants done, until it wants nothing more.
-    mutating func process(_ outcome: inout Outcome) {
+    ///
+    /// - Parameter mayWait: Whether writes may wait for the disk. Otherwise some may be left to the driver's thread.
+    mutating func process(_ outcome: inout Outcome, mayWait: Bool) {
         self.raft.applied(through: self.applier.applied)
         while true {
             let ready = self.raft.ready()
             if ready.isEmpty { break }
             if let softState = ready.softState { self.roleChanged(softState, &outcome) }
             if !ready.messages.isEmpty { self.transport.send(ready.messages) }
-            if let write = ready.write { self.perform(write, &outcome) }
+            if let write = ready.write { self.perform(write, &outcome, mayWait: mayWait) }
             for entry in ready.committedEntries { self.committed(entry, &outcome) }
             for state in ready.readStates {
                 guard let read = self.reads.removeValue(forKey: state.context) else { continue }
@@ -111,7 +113,7 @@ struct RaftCore {
         }
     }
 
-    private mutating func perform(_ write: StorageWrite, _ outcome: inout Outcome) {
+    private mutating func perform(_ write: StorageWrite, _ outcome: inout Outcome, mayWait: Bool) {
         self.preparedSize = 0
         if let entry = write.entries.last(where: { $0.kind == .configuration }), let change = self.change,
             change.index == nil, self.raft.role == .leader
@@ -119,7 +121,7 @@ struct RaftCore {
             // The member that was to be promoted has caught up.
             self.change?.index = entry.index
         }
-        self.store(&outcome) { (storage) throws(LogError) in try storage.perform(write) }
+        self.store(&outcome) { (storage) throws(LogError) in try storage.perform(write, mayWait: mayWait) }
     }
 
     /// Has storage do something, and tells Raft which writes are done.

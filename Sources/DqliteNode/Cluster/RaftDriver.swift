@@ -26,8 +26,8 @@ final class RaftDriver: Replicator {
         case snapshotSent(NodeID, succeeded: Bool)
         case snapshotInstalled(SnapshotMetadata)
         case snapshotFailed
-        /// A member waits for entries from the disk.
-        case catchUp
+        /// A member waits for entries from the disk, or a write does that must not hold up who brought it.
+        case proceed
 
         /// Whether it is one of those that come often and are handled without waiting, as a rule.
         var mayBePrompt: Bool {
@@ -124,16 +124,17 @@ final class RaftDriver: Replicator {
     private func handleAtOnce(_ event: Event) -> Bool {
         guard event.mayBePrompt, self.inbox.isIdle else { return false }
         var outcome = RaftCore.Outcome()
+        var isStalled = false
         let isHandled = self.core.withLockIfAvailable { core in
             guard core.isPrompt(event) else { return false }
             self.handle(event, &core, &outcome)
-            self.finish(&core, &outcome)
+            self.finish(&core, &outcome, mayWait: false)
+            isStalled = core.storage.isStalled
             return true
         }
         guard isHandled == true else { return false }
-        if outcome.catchUp.waits, !self.isPausingCatchUp.exchange(true, ordering: .relaxed) {
-            self.inbox.append(.catchUp)
-        }
+        let isNews = outcome.catchUp.waits && !self.isPausingCatchUp.exchange(true, ordering: .relaxed)
+        if isNews || isStalled { self.inbox.append(.proceed) }
         self.applier.drain()
         self.tell(outcome)
         return true
@@ -170,15 +171,15 @@ final class RaftDriver: Replicator {
         var outcome = RaftCore.Outcome()
         self.core.withLock { core in
             body(&core, &outcome)
-            self.finish(&core, &outcome)
+            self.finish(&core, &outcome, mayWait: true)
         }
         self.applier.drain()
         self.tell(outcome)
         return outcome.catchUp
     }
 
-    private func finish(_ core: inout RaftCore, _ outcome: inout RaftCore.Outcome) {
-        core.process(&outcome)
+    private func finish(_ core: inout RaftCore, _ outcome: inout RaftCore.Outcome, mayWait: Bool) {
+        core.process(&outcome, mayWait: mayWait)
         outcome.catchUp = (core.raft.waitsToCatchUp, core.hasProposed)
         self.leadingTerm.store(core.leadingTerm?.rawValue ?? 0, ordering: .releasing)
         let end = core.raft.leaseEnd.map { $0.sinceStart / .nanoseconds(1) } ?? -1
@@ -226,7 +227,7 @@ final class RaftDriver: Replicator {
             core.storage.reset()
             core.raft.snapshotInstalled(snapshot)
         case .snapshotFailed: core.raft.snapshotFailed()
-        case .catchUp: break
+        case .proceed: core.store(&outcome) { (storage) throws(LogError) in try storage.proceed() }
         }
     }
 

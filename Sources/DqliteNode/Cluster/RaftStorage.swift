@@ -6,7 +6,7 @@ struct RaftStorage {
     private let log: Log
     /// Writes that were given to the log, in order, and which of them are done.
     private var outstanding: [(number: UInt64, isDone: Bool)] = []
-    /// Writes that found no room, in order.
+    /// Writes that found no room, or that nobody could wait for, in order.
     private var stalled: [StorageWrite] = []
     /// Called on the log's thread when the entries of a write are durable, or the log has failed.
     var completion: @Sendable (UInt64, LogError?) -> Void = { _, _ in }
@@ -16,17 +16,25 @@ struct RaftStorage {
 
     init(log: Log) { self.log = log }
 
-    /// Whether something waits for room on the disk.
+    /// Whether something waits to be written.
     var isStalled: Bool { !self.stalled.isEmpty }
 
     /// Begins a write, after those before it.
     ///
+    /// - Parameter mayWait: Whether it may wait for the disk; otherwise a write that has to is left to ``proceed()``.
     /// - Returns: The number through which all writes are done already; nil: that is told later.
     /// - Throws: The log has failed.
-    mutating func perform(_ write: StorageWrite) throws(LogError) -> UInt64? {
+    mutating func perform(_ write: StorageWrite, mayWait: Bool) throws(LogError) -> UInt64? {
         self.outstanding.append((write.number, false))
         self.stalled.append(write)
-        return self.stalled.count == 1 ? try self.proceed() : nil
+        guard self.stalled.count == 1, mayWait || self.isPrompt(write) else { return nil }
+        return try self.proceed()
+    }
+
+    /// Whether the log accepts it without a wait.
+    private func isPrompt(_ write: StorageWrite) -> Bool {
+        write.hardState == nil && write.truncateFrom == nil
+            && self.log.hasRoom(for: write.entries.reduce(0) { $0 + $1.data.count + 16 })
     }
 
     /// Goes on with what found no room.
