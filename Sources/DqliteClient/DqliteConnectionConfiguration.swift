@@ -76,8 +76,8 @@ public struct DqliteCallOptions: Hashable, Sendable {
         public static var linearizable: ReadConsistency { ReadConsistency(base: .linearizable) }
         /// What the node that believes to be the leader has, without asking the others.
         public static var leader: ReadConsistency { ReadConsistency(base: .leader) }
-        /// What the node has, leader or not, and not older than that: it asks the leader how far it must be, unless it did so
-        /// within that time. Whole milliseconds.
+        /// What the node has, leader or not: everything at least that had been acknowledged that long before the request came. It
+        /// asks the leader how far it must be, unless it did so within that time. Whole milliseconds.
         public static func stale(maximumLag: Duration) -> ReadConsistency {
             ReadConsistency(base: .stale(maximumLag: maximumLag))
         }

@@ -88,6 +88,9 @@ public final class EngineSession: Sendable {
         }
     }
 
+    /// Whether it was closed, by whomever, and takes no requests any more.
+    public var isOver: Bool { self.state.withLock { $0.machine.isClosing } }
+
     /// Goes on with a result that its sink has paused. Callable from any thread; without effect when none is paused.
     public func resume() { self.act { $0.resume() } }
 

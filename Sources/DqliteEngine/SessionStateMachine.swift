@@ -70,7 +70,7 @@ struct SessionStateMachine<Operation: Sendable>: Sendable {
     private var next: (operation: Operation, timeout: Duration?, arrival: Instant, stop: StopReason?)?
     /// Why the operation must end.
     private(set) var stop: StopReason?
-    private var isClosing = false
+    private(set) var isClosing = false
     /// Why, as what is stopped for it is told.
     private var closingReason = StopReason.closing
     private var timeout: Duration?

@@ -76,6 +76,8 @@ protocol StorageSession: AnyObject, Sendable {
     func run(
         _ code: RequestCode, revision: UInt8, request: any RequestBytes, timeout: Duration?,
         requiresTransaction: Bool, isCurrent: Bool, sink: any ResponseSink)
+    /// Whether it takes no requests any more.
+    var isOver: Bool { get }
     func resume()
     func interrupt()
     func close(completion: @escaping @Sendable () -> Void)

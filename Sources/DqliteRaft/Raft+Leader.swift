@@ -109,6 +109,7 @@ extension Raft {
         if !hadOwn, self.hasCommittedInTerm, self.leadership?.reads.wantsRound == true { self.beginRound() }
         if self.configurationIndex <= self.commitIndex, !self.configuration.isVoter(self.id) {
             // The change that took its vote is committed (thesis 4.2.2); the others learn that by their last messages.
+            self.leadership?.announcesCommit = true
             self.sendAppends()
             self.becomeFollower(term: self.term, leader: nil)
         }

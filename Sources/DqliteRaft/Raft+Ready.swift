@@ -29,7 +29,22 @@ extension Raft {
     public var isUpToDateInMemory: Bool {
         let first = self.log.firstInMemory
         guard self.applying.handed.next >= first else { return false }
-        return self.leadership?.peers.allSatisfy { $0.next >= first || !$0.isSentTo } ?? true
+        return self.leadership?.peers.allSatisfy { peer in
+            peer.next >= first || !peer.isSentTo || (self.settings.pacesCatchUp && peer.inflights.count > 0)
+        } ?? true
+    }
+
+    /// Whether a message asks for nothing that would have to be read from the disk, or be cut off in the log, as far as one can
+    /// tell before it is taken: entries of the leader that follow the last one, and their acceptance by who keeps up.
+    public func isPlain(_ message: Message, from sender: NodeID) -> Bool {
+        guard message.term == self.term, self.leader != nil, self.isUpToDateInMemory else { return false }
+        switch message {
+        case .appendEntries(let append): return append.entries.isEmpty || append.previousIndex == self.lastIndex
+        case .appendEntriesResult(let result):
+            return result.rejected == .zero
+                && self.leadership?.peers.first { $0.id == sender }?.state == .replicate
+        default: return false
+        }
     }
 
     private mutating func acknowledge() {

@@ -41,9 +41,15 @@ extension Raft {
     public var waitsToCatchUp: Bool { self.leadership?.peers.contains { self.waitsToCatchUp($0) } ?? false }
 
     /// Lets those go on who wait to catch up.
-    public mutating func continueCatchUp() {
+    ///
+    /// - Parameter factor: How many times ``RaftSettings/maximumCatchUpSize`` their messages may have now.
+    public mutating func continueCatchUp(factor: Int = 1) {
+        self.catchUpSent = 0
+        self.catchUpFactor = factor
         for place in self.leadership?.peers.indices ?? 0..<0 { self.leadership?.peers[place].isPaced = false }
     }
+
+    private var catchUpMessageSize: Int { self.settings.maximumCatchUpSize * self.catchUpFactor }
 
     /// Sends the next entries, or an empty probe; false if nothing could be sent.
     private mutating func sendEntries(to peer: inout Progress, round: UInt64) -> Bool {
@@ -53,7 +59,8 @@ extension Raft {
         }
         let entries = self.log.entries(
             from: peer.next, through: self.log.lastIndex,
-            maximumSize: self.needsDisk(peer) ? self.settings.maximumCatchUpSize : self.settings.maximumMessageSize)
+            maximumSize: self.needsDisk(peer) ? self.catchUpMessageSize : self.settings.maximumMessageSize)
+        if self.needsDisk(peer) { self.catchUpSent += entries.reduce(0) { $0 + $1.size } }
         if entries.isEmpty, peer.state == .replicate { return false }
         self.sendAppend(entries, to: &peer, previousIndex: peer.next.previous, previousTerm: term, round: round)
         if peer.state == .replicate, let last = entries.last {

@@ -72,6 +72,9 @@ public struct Raft: Sendable {
     var writes: Writes
     var readStates: [ReadState] = []
     var snapshotsNeeded: [NodeID] = []
+    /// Bytes of entries that were read from the disk for peers since ``continueCatchUp(factor:)``.
+    public internal(set) var catchUpSent = 0
+    var catchUpFactor = 1
     var offeredSnapshot: SnapshotMetadata?
     var failedPromotion: RaftError?
     var shownSoftState: SoftState

@@ -12,6 +12,8 @@ final class Freshness: Sendable {
 
     private struct Question {
         var asked: MonotonicInstant
+        /// When it was sent last.
+        var sent: MonotonicInstant
         var waiting: [Done]
         /// What has to be applied; nil: there is no answer yet.
         var index: LogIndex?
@@ -20,7 +22,8 @@ final class Freshness: Sendable {
     private struct State {
         var freshSince: MonotonicInstant?
         var questions: [UInt64: Question] = [:]
-        var last: UInt64 = 0
+        /// An answer to a question of an earlier life must not be taken for one of this.
+        var last = UInt64.random(in: 1...UInt64(Int64.max))
     }
 
     /// A question whose answer is lost is asked again.
@@ -49,7 +52,7 @@ final class Freshness: Sendable {
             }
             guard leader != nil, state.questions.count < Self.maximumQuestions else { return (false, 0) }
             state.last += 1
-            state.questions[state.last] = Question(asked: now, waiting: [done])
+            state.questions[state.last] = Question(asked: now, sent: now, waiting: [done])
             return (false, state.last)
         }
         if isFresh { return done(.success(())) }
@@ -75,9 +78,13 @@ final class Freshness: Sendable {
             guard !state.questions.isEmpty else { return ([], []) }
             var ready: [Done] = []
             var lost: [Done] = []
+            for question in state.questions.values {
+                guard let needed = question.index, needed <= index else { continue }
+                state.freshSince = max(state.freshSince ?? question.asked, question.asked)
+            }
             for (context, question) in state.questions {
-                if let needed = question.index, needed <= index {
-                    state.freshSince = max(state.freshSince ?? question.asked, question.asked)
+                // What was asked before is answered with it.
+                if let since = state.freshSince, question.asked <= since {
                     ready += question.waiting
                 } else if now - question.asked > .seconds(5) {
                     lost += question.waiting
@@ -90,6 +97,24 @@ final class Freshness: Sendable {
         }
         for done in ready { done(.success(())) }
         for done in lost { done(.failure(.noFreshness)) }
+    }
+}
+
+extension Freshness {
+    /// Asks again what was asked too long ago: whoever leads now can answer it.
+    func tick(leader: NodeID?) {
+        guard let leader else { return }
+        let now = RaftClock.now
+        let contexts = self.state.withLock { state -> [UInt64] in
+            var contexts: [UInt64] = []
+            for (context, question) in state.questions
+            where question.index == nil && now - question.sent > Self.patience {
+                state.questions[context]?.sent = now
+                contexts.append(context)
+            }
+            return contexts
+        }
+        for context in contexts { self.transport.send(.request(context: context), to: leader) }
     }
 }
 

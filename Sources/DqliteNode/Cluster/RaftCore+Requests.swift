@@ -25,7 +25,7 @@ extension RaftCore {
         do throws(RaftError) {
             let index = try self.raft.propose(command, term: term)
             self.preparedSize = size
-            self.hasProposed = true
+            self.proposedSize += command.count
             self.proposals.append(
                 Proposal(
                     index: index, term: term, deadline: RaftClock.now + self.commitTimeout, completion: completion))

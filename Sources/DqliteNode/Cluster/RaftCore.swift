@@ -54,9 +54,12 @@ struct RaftCore {
     var streams: [UInt64: LogIndex] = [:]
     var view = ClusterView()
     var hasFailed = false
-    /// Whether something was proposed since a member that catches up got entries from the disk.
-    var hasProposed = false
+    /// Bytes that were proposed since a member that catches up got entries from the disk.
+    var proposedSize = 0
     var lastTransferBecauseFull: MonotonicInstant?
+
+    /// Whether a member waits for entries from the disk; bytes of the last ones, and of what was proposed meanwhile.
+    typealias CatchUp = (waits: Bool, sent: Int, proposed: Int)
 
     /// What is to be done when the lock is given up.
     struct Outcome {
@@ -71,8 +74,7 @@ struct RaftCore {
         /// Snapshots that leaders have offered, and the one that Raft wants.
         var offers: [(metadata: SnapshotMetadata, reply: @Sendable (Bool) -> Void)] = []
         var snapshotWanted: SnapshotMetadata?
-        /// Whether a member waits for entries from the disk, and others for their writes meanwhile.
-        var catchUp: (waits: Bool, isBusy: Bool) = (false, false)
+        var catchUp: CatchUp = (false, 0, 0)
     }
 
     // MARK: The way of what Raft says
@@ -105,10 +107,10 @@ struct RaftCore {
 
     /// Whether an event can be handled without reading from the disk, or waiting for it: whoever brings it must not.
     func isPrompt(_ event: RaftDriver.Event) -> Bool {
-        guard !self.hasFailed, !self.storage.isStalled, self.raft.isUpToDateInMemory else { return false }
+        guard !self.hasFailed, !self.storage.isStalled else { return false }
         return switch event {
-        case .message(let message, _): message.term == self.raft.term && self.raft.leader != nil
-        case .persisted(_, nil): true
+        case .message(let message, let sender): self.raft.isPlain(message, from: sender)
+        case .persisted(_, nil): self.raft.isUpToDateInMemory
         default: false
         }
     }

@@ -63,6 +63,7 @@ final class RaftDriver: Replicator {
     private let leaseEnd = Atomic<Int64>(.min)
     /// Whether the driver's thread knows of a member that waits to catch up.
     private let isPausingCatchUp = Atomic<Bool>(false)
+    private let durableLimit: DurableLimit
     private let engines: EngineSlot
     let freshness: Freshness
 
@@ -92,20 +93,23 @@ final class RaftDriver: Replicator {
             if index.rawValue % 64 == 0 { inbox.append(.applied) }
             freshness.applied(through: index)
         }
+        let storage = RaftStorage(log: log)
+        self.durableLimit = storage.durableLimit
         self.core = Mutex(
             RaftCore(
-                raft: raft, storage: RaftStorage(log: log), log: log, transport: transport, applier: self.applier,
+                raft: raft, storage: storage, log: log, transport: transport, applier: self.applier,
                 commitTimeout: commitTimeout,
                 handoverTimeout: settings.tickInterval * (2 * settings.electionTicks), logger: logger))
         self.published = Mutex(ClusterView())
     }
 
     func start(_ engine: Engine) throws(DqliteNodeError) {
-        try self.applier.start(engine)
-        guard startThread({ self.run() }) else { throw DqliteNodeError(.engine, "the system has no thread to give") }
-        self.work { core, _ in
+        self.core.withLock { core in
             core.storage.completion = { [weak self] in self?.append(.persisted($0, $1)) }
         }
+        try self.applier.start(engine)
+        guard startThread({ self.run() }) else { throw DqliteNodeError(.engine, "the system has no thread to give") }
+        self.work { _, _ in }
     }
 
     /// Ends both threads. Who still waits is told that leadership is lost.
@@ -144,7 +148,7 @@ final class RaftDriver: Replicator {
         var nextTick = RaftClock.now + self.settings.tickInterval
         var catchUp = CatchUpPace()
         while let events = self.inbox.wait(until: min(nextTick, catchUp.due ?? nextTick)) {
-            let waits = self.work { core, outcome in
+            let state = self.work { core, outcome in
                 let now = RaftClock.now
                 for event in events { self.handle(event, &core, &outcome) }
                 if now >= nextTick {
@@ -152,13 +156,14 @@ final class RaftDriver: Replicator {
                     nextTick = now + self.settings.tickInterval
                 }
                 if catchUp.isDue(now: now) {
-                    core.hasProposed = false
-                    core.raft.continueCatchUp()
+                    core.proposedSize = 0
+                    core.raft.continueCatchUp(factor: catchUp.factor)
                 }
             }
-            if waits.waits { catchUp.wait(isBusy: waits.isBusy, now: RaftClock.now) }
+            if state.waits { catchUp.wait(sent: state.sent, proposed: state.proposed, now: RaftClock.now) }
             self.isPausingCatchUp.store(catchUp.due != nil, ordering: .relaxed)
             self.freshness.applied(through: self.applier.applied)
+            self.freshness.tick(leader: self.view.leader == self.id ? nil : self.view.leader)
         }
     }
 
@@ -167,7 +172,7 @@ final class RaftDriver: Replicator {
     /// - Returns: Whether a member waits for entries from the disk.
     @discardableResult private func work(
         _ body: (inout RaftCore, inout RaftCore.Outcome) -> Void
-    ) -> (waits: Bool, isBusy: Bool) {
+    ) -> RaftCore.CatchUp {
         var outcome = RaftCore.Outcome()
         self.core.withLock { core in
             body(&core, &outcome)
@@ -180,7 +185,7 @@ final class RaftDriver: Replicator {
 
     private func finish(_ core: inout RaftCore, _ outcome: inout RaftCore.Outcome, mayWait: Bool) {
         core.process(&outcome, mayWait: mayWait)
-        outcome.catchUp = (core.raft.waitsToCatchUp, core.hasProposed)
+        outcome.catchUp = (core.raft.waitsToCatchUp, core.raft.catchUpSent, core.proposedSize)
         self.leadingTerm.store(core.leadingTerm?.rawValue ?? 0, ordering: .releasing)
         let end = core.raft.leaseEnd.map { $0.sinceStart / .nanoseconds(1) } ?? -1
         self.leaseEnd.store(Int64(end), ordering: .releasing)
@@ -248,7 +253,7 @@ final class RaftDriver: Replicator {
         if let refusal { throw refusal }
     }
 
-    var durableIndex: LogIndex { self.log.durableIndex }
+    var durableIndex: LogIndex { min(self.log.durableIndex, self.durableLimit.index) }
 
     func beginCheckpoint(of database: String, through index: LogIndex) throws(ReplicationFailure) {
         try self.mark { () throws(LogError) in try self.log.beginCheckpoint(of: database, through: index) }
@@ -293,7 +298,9 @@ extension RaftDriver: Cluster {
             if self.holdsLease { return completion(.success(())) }
             return self.confirmLeadership { completion($0 ? .success(()) : .failure(.notLeader)) }
         }
-        self.freshness.confirm(within: bound, leader: self.view.leader, done: completion)
+        // Who leads, and does not serve yet, finds nobody to ask.
+        let leader = self.view.leader == self.id ? nil : self.view.leader
+        self.freshness.confirm(within: bound, leader: leader, done: completion)
     }
 
     func change(_ change: ClusterChange, completion: @escaping @Sendable (Result<Void, EngineError>) -> Void) {

@@ -1,5 +1,18 @@
 import DqliteLog
 import DqliteRaft
+import Synchronization
+
+/// How far this node's own log vouches for what Raft has committed: not for entries that are to be cut off.
+final class DurableLimit: Sendable {
+    private let value = Atomic<UInt64>(.max)
+
+    var index: LogIndex {
+        get { LogIndex(self.value.load(ordering: .acquiring)) }
+        set { self.value.store(newValue.rawValue, ordering: .releasing) }
+    }
+
+    static let none = LogIndex(.max)
+}
 
 /// Raft's view of the durable log: what it asks to be written, and what of that is done.
 struct RaftStorage {
@@ -14,6 +27,9 @@ struct RaftStorage {
     /// Longest batch that the log is given at once.
     private static let maximumBatchSize = 32 << 20
 
+    /// What waits to be cut off is not this log's any more, though it is still durable there.
+    let durableLimit = DurableLimit()
+
     init(log: Log) { self.log = log }
 
     /// Whether something waits to be written.
@@ -27,6 +43,7 @@ struct RaftStorage {
     mutating func perform(_ write: StorageWrite, mayWait: Bool) throws(LogError) -> UInt64? {
         self.outstanding.append((write.number, false))
         self.stalled.append(write)
+        if let cut = write.truncateFrom { self.durableLimit.index = min(self.durableLimit.index, cut.previous) }
         guard self.stalled.count == 1, mayWait || self.isPrompt(write) else { return nil }
         return try self.proceed()
     }
@@ -48,6 +65,8 @@ struct RaftStorage {
                 guard try self.attempt({ () throws(LogError) in try self.log.truncateTail(after: index.previous) })
                 else { return self.keep(write) }
                 write.truncateFrom = nil
+                let next = self.stalled.dropFirst().compactMap { $0.truncateFrom?.previous }.min()
+                self.durableLimit.index = next ?? DurableLimit.none
             }
             if write.entries.isEmpty {
                 self.stalled.removeFirst()
@@ -122,6 +141,7 @@ struct RaftStorage {
     mutating func reset() {
         self.outstanding = []
         self.stalled = []
+        self.durableLimit.index = DurableLimit.none
     }
 }
 

@@ -11,8 +11,8 @@ final class Snapshots: Sendable {
         weak var member: Member?
         /// Members that a copy is being sent to.
         var targets: Set<NodeID> = []
-        /// End the copies that are being sent.
-        var cancels: [UInt64: @Sendable () -> Void] = [:]
+        /// The copies that are being sent, each with what ends it; nil: it has no connection yet.
+        var copies: [UInt64: (@Sendable () -> Void)?] = [:]
         var lastStream: UInt64 = 0
     }
 
@@ -27,6 +27,7 @@ final class Snapshots: Sendable {
         let job = self.state.withLock { state -> (Member, UInt64)? in
             guard let member = state.member, state.targets.insert(node).inserted else { return nil }
             state.lastStream += 1
+            state.copies[state.lastStream] = .some(nil)
             return (member, state.lastStream)
         }
         guard let (member, stream) = job else { return }
@@ -65,13 +66,17 @@ final class Snapshots: Sendable {
             }
             try channel.pipeline.syncOperations.addHandler(sender)
             let bound = NIOLoopBound(sender, eventLoop: channel.eventLoop)
-            self.state.withLock { state in
-                state.cancels[stream] = {
-                    channel.eventLoop.execute {
-                        bound.value.cancel(because: "the log has become too long to wait for the copy")
-                    }
+            let cancel = { @Sendable in
+                channel.eventLoop.execute {
+                    bound.value.cancel(because: "the log has become too long to wait for the copy")
                 }
             }
+            let isWanted = self.state.withLock { state in
+                guard state.copies[stream] != nil else { return false }
+                state.copies[stream] = .some(cancel)
+                return true
+            }
+            if !isWanted { cancel() }
         }.whenFailure { error in
             self.ended(node, stream: stream, member, .failure(SnapshotError(.connection, "\(error)")))
         }
@@ -79,8 +84,8 @@ final class Snapshots: Sendable {
 
     /// The log has not waited for a copy: what is received would be of no use.
     func dropped(_ stream: UInt64) {
-        let cancel = self.state.withLock { $0.cancels.removeValue(forKey: stream) }
-        cancel?()
+        let cancel = self.state.withLock { $0.copies.removeValue(forKey: stream) }
+        cancel??()
     }
 
     private func ended(_ node: NodeID, stream: UInt64, _ member: Member, _ result: Result<Void, SnapshotError>) {
@@ -97,7 +102,7 @@ final class Snapshots: Sendable {
         }
         self.state.withLock { state in
             state.targets.remove(node)
-            state.cancels[stream] = nil
+            state.copies[stream] = nil
         }
         // What it is told next says how far it is; from then on the log waits for it as for any member.
         member.driver.append(.snapshotSent(node, succeeded: succeeded))

@@ -148,6 +148,11 @@ final class DqliteConnectionHandler: ChannelDuplexHandler, RemovableChannelHandl
         if code.isForEngine {
             guard self.node.isLeader || code == .finalize else { return self.fail(.notLeader, context: context) }
             guard let database = self.database else { return self.fail(.noDatabase, context: context) }
+            guard !database.session.isOver else {
+                // The databases were replaced under it: only a new connection sees the new ones.
+                self.fail(.isReceiving, context: context)
+                return self.close(context: context)
+            }
             database.sink.begin(revision: header.revision)
             return database.session.run(
                 code, revision: header.revision, request: RequestBody(buffer: request.frame.body),

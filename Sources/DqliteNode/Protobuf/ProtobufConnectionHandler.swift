@@ -30,6 +30,8 @@ final class ProtobufConnectionHandler: ChannelDuplexHandler {
     /// Database of session 0, and of sessions that open none.
     private var database: String?
     private var lanes: [Machine.Lane: Lane] = [:]
+    /// Requests that have not begun, until it is known how old the data of this node is.
+    private var asking: [Machine.Lane: UInt64] = [:]
     private var timer: (deadline: NIODeadline, task: Scheduled<Void>)?
     private var context: ChannelHandlerContext?
     private var freeLanes: [Machine.Lane] = []
@@ -65,6 +67,7 @@ final class ProtobufConnectionHandler: ChannelDuplexHandler {
         self.timer = nil
         for lane in self.lanes.values { lane.session.close {} }
         self.lanes = [:]
+        self.asking = [:]
     }
 
     // MARK: Reading
@@ -103,7 +106,7 @@ final class ProtobufConnectionHandler: ChannelDuplexHandler {
             for job in self.machine.drain() { self.write(.failure(EngineError.isShuttingDown.response), to: job) }
             if event == .interrupt {
                 for lane in self.machine.runningLanes {
-                    self.lanes[lane]?.sink.interrupt(reason: .interrupted("the node is shutting down"))
+                    self.interrupt(lane, reason: .interrupted("the node is shutting down"))
                 }
             }
             self.flushIfNeeded()
@@ -140,7 +143,7 @@ final class ProtobufConnectionHandler: ChannelDuplexHandler {
         }
         if envelope.code == .interrupt {
             let lane = Machine.Lane.session(envelope.sessionID)
-            if self.machine.job(in: lane) != nil { self.lanes[lane]?.sink.interrupt(reason: nil) }
+            if self.machine.job(in: lane) != nil { self.interrupt(lane, reason: nil) }
         }
         guard let now = self.context?.eventLoop.now else { return }
         switch self.machine.received(envelope, now: now) {
@@ -177,9 +180,17 @@ final class ProtobufConnectionHandler: ChannelDuplexHandler {
     private func withdraw(_ requestID: UInt64, reason: EngineError) {
         switch self.machine.withdraw(requestID) {
         case .fail(let job): self.write(.failure(reason.response), to: job)
-        case .interrupt(let lane): self.lanes[lane]?.sink.interrupt(reason: reason)
+        case .interrupt(let lane): self.interrupt(lane, reason: reason)
         case .ignore: break
         }
+    }
+
+    private func interrupt(_ lane: Machine.Lane, reason: EngineError?) {
+        guard self.asking.removeValue(forKey: lane) != nil else {
+            self.lanes[lane]?.sink.interrupt(reason: reason)
+            return
+        }
+        self.finish(lane, with: .failure((reason ?? .interrupted("interrupted")).response))
     }
 
     // MARK: Running
@@ -190,35 +201,48 @@ final class ProtobufConnectionHandler: ChannelDuplexHandler {
         guard code.isForEngine else {
             return self.answerLocally(job) { handler, body in handler.finish(lane, with: body) }
         }
-        guard case .stale(let bound) = job.envelope.consistency, let eventLoop = self.context?.eventLoop else {
-            return self.start(job, code, in: lane)
+        let resources: Lane
+        do throws(EngineError) {
+            resources = try self.resources(of: lane, database: nil, job.envelope.consistency)
+        } catch {
+            return self.finish(lane, with: .failure(error.response))
         }
+        guard !resources.session.isOver else {
+            // The databases were replaced under it: only a new connection sees the new ones.
+            self.finish(lane, with: .failure(EngineError.isReceiving.response))
+            return self.close()
+        }
+        resources.sink.begin(requestID: job.id, window: job.window)
+        guard case .stale(let bound) = job.envelope.consistency, let eventLoop = self.context?.eventLoop else {
+            return self.start(job, code, resources)
+        }
+        self.asking[lane] = job.id
         let handler = NIOLoopBound(self, eventLoop: eventLoop)
         self.node.cluster.confirmFreshness(within: bound) { result in
-            eventLoop.runNow {
-                switch result {
-                case .success: handler.value.start(job, code, in: lane)
-                case .failure(let error): handler.value.finish(lane, with: .failure(error.response))
-                }
-            }
+            eventLoop.runNow { handler.value.answered(result, in: lane, job.id) }
+        }
+    }
+
+    /// It is known whether the data of this node is new enough for a request, which may have been answered meanwhile.
+    private func answered(_ freshness: Result<Void, EngineError>, in lane: Machine.Lane, _ id: UInt64) {
+        guard self.asking[lane] == id, let job = self.machine.job(in: lane), let code = job.envelope.code,
+            let resources = self.lanes[lane]
+        else { return }
+        self.asking[lane] = nil
+        switch freshness {
+        case .success: self.start(job, code, resources)
+        case .failure(let error): self.finish(lane, with: .failure(error.response))
         }
     }
 
     /// Gives a request to the engine. What it may show of the database is new enough, or the engine sees to it.
-    private func start(_ job: Machine.Job, _ code: RequestCode, in lane: Machine.Lane) {
-        guard self.context != nil else { return }
-        do throws(EngineError) {
-            let resources = try self.resources(of: lane, database: nil, job.envelope.consistency)
-            resources.sink.begin(requestID: job.id, window: job.window)
-            let now = self.context?.eventLoop.now ?? .now()
-            let timeout = job.deadline.map { Duration.nanoseconds(($0 - now).nanoseconds) }
-            resources.session.run(
-                code, revision: 0, request: RequestBody(buffer: job.envelope.body),
-                timeout: timeout.map { max($0, .zero) }, requiresTransaction: job.envelope.inTransaction,
-                isCurrent: job.envelope.consistency != .linearizable, sink: resources.sink)
-        } catch {
-            self.finish(lane, with: .failure(error.response))
-        }
+    private func start(_ job: Machine.Job, _ code: RequestCode, _ resources: Lane) {
+        let now = self.context?.eventLoop.now ?? .now()
+        let timeout = job.deadline.map { Duration.nanoseconds(($0 - now).nanoseconds) }
+        resources.session.run(
+            code, revision: 0, request: RequestBody(buffer: job.envelope.body),
+            timeout: timeout.map { max($0, .zero) }, requiresTransaction: job.envelope.inTransaction,
+            isCurrent: job.envelope.consistency != .linearizable, sink: resources.sink)
     }
 
     private func runDetached(_ job: Machine.Job) {

@@ -88,6 +88,8 @@ final class FakeSession: StorageSession {
         if isPaused { self.produce() }
     }
 
+    var isOver: Bool { false }
+
     func interrupt() { self.state.withLock { $0.interrupts += 1 } }
 
     func close(completion: @escaping @Sendable () -> Void) {
