@@ -14,11 +14,7 @@ struct Proxy: Sendable {
             .childChannelOption(.autoRead, value: false)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    let party = routes.party(
-                        from: channel.remoteAddress?.port ?? 0, to: channel.localAddress?.port ?? 0)
-                    let handler = ProxyHandler(
-                        route: Route(from: party, to: .node(node)), back: Route(from: .node(node), to: party),
-                        routes: routes, target: target)
+                    let handler = ProxyHandler(accepting: node, routes: routes, target: target)
                     try channel.pipeline.syncOperations.addHandler(handler)
                 }
             }
@@ -38,8 +34,12 @@ final class ProxyHandler: ChannelInboundHandler {
     /// What may wait here; then the sender has to wait.
     private static let limit = 256 << 10
 
-    private let route: Route
-    private let back: Route
+    /// What a stream of another node begins with. Its number is the third word.
+    private static let streamPreface: UInt64 = 0x3172_6574_696c_7164
+
+    /// The way of what arrives here; nil: nobody has said yet who connects.
+    private var route: Route?
+    private let node: Int
     private let routes: RouteTable
     /// Port to connect to, as long as nobody has.
     private var target: Int?
@@ -51,11 +51,28 @@ final class ProxyHandler: ChannelInboundHandler {
     /// Whether nothing more comes from this side.
     private var isEnded = false
 
-    init(route: Route, back: Route, routes: RouteTable, target: Int?) {
-        self.route = route
-        self.back = back
+    /// The side of who connects to a node.
+    init(accepting node: Int, routes: RouteTable, target: Int) {
+        self.node = node
         self.routes = routes
         self.target = target
+    }
+
+    /// The side of the node.
+    private init(from node: Int, to party: Route.Party, routes: RouteTable) {
+        self.node = node
+        self.route = Route(from: .node(node), to: party)
+        self.routes = routes
+    }
+
+    /// Who connects, by the first words that arrive.
+    private var party: Route.Party? {
+        var words = ByteBuffer()
+        for (_, bytes) in self.queue where words.readableBytes < 24 { words.writeImmutableBuffer(bytes) }
+        let preface = withUnsafeBytes(of: Self.streamPreface.littleEndian) { Array($0) }
+        guard preface.starts(with: words.readableBytesView.prefix(8)) else { return .clients }
+        guard let id: UInt64 = words.getInteger(at: words.readerIndex + 16, endianness: .little) else { return nil }
+        return .node(Int(id) - 1)
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
@@ -73,14 +90,27 @@ final class ProxyHandler: ChannelInboundHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let bytes = self.unwrapInboundIn(data)
-        let delay = TimeAmount(self.routes.condition(of: self.route).delay)
+        if let route = self.route { return self.enqueue([bytes], on: route, context.eventLoop) }
+        self.queue.append((.now(), bytes))
+        guard let party = self.party else { return }
+        let route = Route(from: party, to: .node(self.node))
+        self.route = route
+        let first = self.queue.map(\.bytes)
+        self.queue = []
+        self.enqueue(first, on: route, context.eventLoop)
+    }
+
+    private func enqueue(_ pieces: [ByteBuffer], on route: Route, _ eventLoop: any EventLoop) {
+        let delay = TimeAmount(self.routes.condition(of: route).delay)
         // In order, also when the delay gets shorter.
         let due = max(.now() + delay, self.queue.last?.due ?? .now())
-        self.queue.append((due, bytes))
-        self.queuedBytes += bytes.readableBytes
+        for bytes in pieces {
+            self.queue.append((due, bytes))
+            self.queuedBytes += bytes.readableBytes
+        }
         if delay > .zero {
-            let handler = NIOLoopBound(self, eventLoop: context.eventLoop)
-            context.eventLoop.scheduleTask(deadline: due) { handler.value.pump() }
+            let handler = NIOLoopBound(self, eventLoop: eventLoop)
+            eventLoop.scheduleTask(deadline: due) { handler.value.pump() }
         }
     }
 
@@ -111,7 +141,11 @@ final class ProxyHandler: ChannelInboundHandler {
 
     /// Does what can be done now.
     private func pump() {
-        let condition = self.routes.condition(of: self.route)
+        guard let route = self.route else {
+            if self.isEnded { return self.finish() }
+            return self.readMore()
+        }
+        let condition = self.routes.condition(of: route)
         if condition.cut == .broken {
             self.finish()
             self.partner?.finish()
@@ -142,16 +176,22 @@ final class ProxyHandler: ChannelInboundHandler {
             guard self.queue.isEmpty else { return }
             onward.close(promise: nil)
             self.finish()
-        } else if !self.isReading, self.queuedBytes < Self.limit, let context = self.context {
-            self.isReading = true
-            context.read()
+        } else {
+            self.readMore()
         }
+    }
+
+    private func readMore() {
+        guard !self.isReading, self.queuedBytes < Self.limit, let context = self.context else { return }
+        self.isReading = true
+        context.read()
     }
 
     private func connect(to target: Int) {
         guard let context = self.context else { return }
         self.target = nil
-        let other = ProxyHandler(route: self.back, back: self.route, routes: self.routes, target: nil)
+        guard let party = self.route?.from else { return }
+        let other = ProxyHandler(from: self.node, to: party, routes: self.routes)
         other.partner = self
         self.partner = other
         let both = NIOLoopBound((self, other), eventLoop: context.eventLoop)

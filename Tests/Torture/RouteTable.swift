@@ -16,8 +16,6 @@ final class RouteTable: Sendable {
         var delays: [Int: (routes: Set<Route>, by: Duration)] = [:]
         var lastNumber = 0
         var listeners: [ObjectIdentifier: @Sendable () -> Void] = [:]
-        /// The nodes by the numbers of their processes.
-        var nodes: [Int32: Int] = [:]
     }
 
     private let state = Mutex(State())
@@ -71,19 +69,5 @@ final class RouteTable: Sendable {
 
     func listen(_ key: ObjectIdentifier, _ listener: (@Sendable () -> Void)?) {
         self.state.withLock { $0.listeners[key] = listener }
-    }
-
-    // MARK: Whose process is whose
-
-    func set(process: Int32, of node: Int) { self.state.withLock { $0.nodes[process] = node } }
-
-    func forget(process: Int32) { self.state.withLock { $0.nodes[process] = nil } }
-
-    /// Who has the other end of a connection that was accepted.
-    func party(from port: Int, to local: Int) -> Route.Party {
-        let nodes = self.state.withLock { $0.nodes }
-        guard let inode = SocketOwner.inode(local: port, remote: local) else { return .clients }
-        for (process, node) in nodes where SocketOwner.has(process, inode) { return .node(node) }
-        return .clients
     }
 }

@@ -53,7 +53,6 @@ actor TortureNode {
         let before = self.logText.count
         let process = try ChildProcess(binary.path(percentEncoded: false), arguments, output: self.log)
         self.process = process
-        self.routes.set(process: process.id, of: self.number)
         let deadline = ContinuousClock.now + .seconds(90)
         while self.process === process {
             if self.logText.dropFirst(before).contains("READY ") { return }
@@ -84,7 +83,6 @@ actor TortureNode {
     }
 
     private func forget() {
-        if let process = self.process { self.routes.forget(process: process.id) }
         self.process = nil
     }
 
