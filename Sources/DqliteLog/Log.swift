@@ -194,14 +194,16 @@ public final class Log: Sendable {
     /// - Throws: There is none: ``LogError/noSpace(_:)`` and others.
     public func prepare(_ size: Int) throws(LogError) {
         try self.state.update { (state) throws(LogError) -> Void? in
-            try state.machine.prepare(Record.headerSize + 24 + size) ? () : nil
+            try state.machine.prepare(Self.recordSize(ofBatch: size)) ? () : nil
         }
     }
 
     /// Whether a batch of so many bytes, counted as in ``prepare(_:)``, is accepted without a wait.
     public func hasRoom(for size: Int) -> Bool {
-        self.state.withLock { $0.machine.hasRoom(for: Record.headerSize + 24 + size) }
+        self.state.withLock { $0.machine.hasRoom(for: Self.recordSize(ofBatch: size)) }
     }
+
+    private static func recordSize(ofBatch size: Int) -> Int { Record.headerSize + 24 + size }
 
     /// Drops all entries after one that is in the log, or is the one before the first. It becomes durable with what is
     /// appended next, and reads show it at once.

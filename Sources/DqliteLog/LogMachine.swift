@@ -171,9 +171,8 @@ struct LogMachine: Sendable {
     /// - Returns: Whether it would. If not, it is to be asked again after the next action.
     mutating func prepare(_ size: Int) throws(LogError) -> Bool {
         if let failure = self.failure { throw failure }
-        let size = size + self.configuration.reserve
-        if let last = self.segments.last, last.end + size <= last.size { return true }
-        return try self.prepareSpare(for: size) != nil
+        if self.hasRoom(for: size) { return true }
+        return try self.prepareSpare(for: size + self.configuration.reserve) != nil
     }
 
     /// Whether so many bytes of records fit where the log ends, so that nobody waits for a file.

@@ -20,7 +20,7 @@ struct Progress: Sendable {
     /// It has been heard since the last check of the quorum.
     var recentlyActive = false
     var inflights = Inflights()
-    /// It has got entries that were read from the disk, and gets no more of them before ``Raft/continueCatchUp()``.
+    /// It has got entries that were read from the disk, and gets no more of them before ``Raft/continueCatchUp(factor:)``.
     var isPaced = false
     /// The commit index it was told.
     var commitSent = LogIndex.zero
@@ -33,15 +33,6 @@ struct Progress: Sendable {
     init(id: NodeID, next: LogIndex) {
         self.id = id
         self.next = next
-    }
-
-    /// Whether entries are sent to it as soon as there are some.
-    var isSentTo: Bool {
-        switch self.state {
-        case .replicate: !self.isPaced
-        case .probe: !self.probeSent
-        case .snapshot: false
-        }
     }
 
     mutating func becomeProbe() {

@@ -27,11 +27,8 @@ extension Raft {
 
     /// Whether ``ready()`` finds in memory all entries that it may have to send or to hand out.
     public var isUpToDateInMemory: Bool {
-        let first = self.log.firstInMemory
-        guard self.applying.handed.next >= first else { return false }
-        return self.leadership?.peers.allSatisfy { peer in
-            peer.next >= first || !peer.isSentTo || (self.settings.pacesCatchUp && peer.inflights.count > 0)
-        } ?? true
+        guard self.applying.handed.next >= self.log.firstInMemory else { return false }
+        return self.leadership?.peers.allSatisfy { !self.needsDisk($0) || !self.mayHaveDisk($0) } ?? true
     }
 
     /// Whether a message asks for nothing that would have to be read from the disk, or be cut off in the log, as far as one can

@@ -16,9 +16,9 @@ extension Raft {
     private mutating func sendAppends(to peer: inout Progress, round: UInt64, announcesCommit: Bool) {
         if peer.state == .replicate {
             while peer.next <= self.log.lastIndex, !peer.inflights.isFull(self.settings) {
-                if self.settings.pacesCatchUp, self.needsDisk(peer) {
-                    guard !peer.isPaced, peer.inflights.count == 0 else { break }
-                    peer.isPaced = true
+                if self.needsDisk(peer) {
+                    guard self.mayHaveDisk(peer) else { break }
+                    peer.isPaced = self.settings.pacesCatchUp
                 }
                 guard self.sendEntries(to: &peer, round: round) else { break }
             }
@@ -31,7 +31,16 @@ extension Raft {
     }
 
     /// Whether the next entries that a peer needs are not in memory any more.
-    private func needsDisk(_ peer: Progress) -> Bool { peer.next < self.log.firstInMemory }
+    func needsDisk(_ peer: Progress) -> Bool { peer.next < self.log.firstInMemory }
+
+    /// Whether a peer that needs entries from the disk is sent some now.
+    func mayHaveDisk(_ peer: Progress) -> Bool {
+        switch peer.state {
+        case .replicate: !self.settings.pacesCatchUp || (!peer.isPaced && peer.inflights.count == 0)
+        case .probe: !peer.probeSent
+        case .snapshot: false
+        }
+    }
 
     private func waitsToCatchUp(_ peer: Progress) -> Bool {
         peer.state == .replicate && peer.isPaced && peer.inflights.count == 0 && self.needsDisk(peer)

@@ -19,7 +19,7 @@ public struct RaftSettings: Hashable, Sendable {
     public var maximumMessageSize = 1 << 20
     /// As ``maximumMessageSize``, of entries that have to be read from the disk.
     public var maximumCatchUpSize = 256 << 10
-    /// Whether a peer that needs entries from the disk gets them one message at a time, each after ``Raft/continueCatchUp()``.
+    /// Whether a peer that needs entries from the disk gets them one message at a time, each after ``Raft/continueCatchUp(factor:)``.
     public var pacesCatchUp = false
     /// Messages with entries that one peer has not answered.
     public var maximumInflightMessages = 64

@@ -83,10 +83,7 @@ final class Applier: Sendable {
         for item in items {
             switch item {
             case .own(_, let completion): completion(.failure(.leadershipLost))
-            case .stepDown(let completions):
-                self.servingTerm.store(0, ordering: .releasing)
-                for completion in completions { completion(.failure(.leadershipLost)) }
-                self.servingChanged(false)
+            case .stepDown(let completions): self.stepDown(nil, completions)
             case .foreign, .lead: break
             }
         }
@@ -170,12 +167,17 @@ final class Applier: Sendable {
             engine.lead(in: term)
             self.servingTerm.store(term.rawValue, ordering: .releasing)
             self.servingChanged(true)
-        case .stepDown(let completions):
-            self.servingTerm.store(0, ordering: .releasing)
-            engine.stepDown()
-            for completion in completions { completion(.failure(.leadershipLost)) }
-            self.servingChanged(false)
+        case .stepDown(let completions): self.stepDown(engine, completions)
         }
+    }
+
+    private func stepDown(
+        _ engine: Engine?, _ completions: [@Sendable (Result<LogIndex, ReplicationFailure>) -> Void]
+    ) {
+        self.servingTerm.store(0, ordering: .releasing)
+        engine?.stepDown()
+        for completion in completions { completion(.failure(.leadershipLost)) }
+        self.servingChanged(false)
     }
 
     private func advance(to index: LogIndex) {

@@ -98,11 +98,10 @@ final class Freshness: Sendable {
         for done in ready { done(.success(())) }
         for done in lost { done(.failure(.noFreshness)) }
     }
-}
 
-extension Freshness {
-    /// Asks again what was asked too long ago: whoever leads now can answer it.
-    func tick(leader: NodeID?) {
+    /// Gives up what was never answered, and asks again what was asked too long ago: whoever leads now can answer it.
+    func tick(applied index: LogIndex, leader: NodeID?) {
+        self.applied(through: index)
         guard let leader else { return }
         let now = RaftClock.now
         let contexts = self.state.withLock { state -> [UInt64] in

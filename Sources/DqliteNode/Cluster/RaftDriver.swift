@@ -29,7 +29,8 @@ final class RaftDriver: Replicator {
         /// A member waits for entries from the disk, or a write does that must not hold up who brought it.
         case proceed
 
-        /// Whether it is one of those that come often and are handled without waiting, as a rule.
+        /// Whether it is one of those that come often and are handled without waiting, as a rule. The log's failure is none: it may
+        /// come on a thread that has the driver's lock.
         var mayBePrompt: Bool {
             switch self {
             case .message(.appendEntries, _), .message(.appendEntriesResult, _), .persisted(_, nil): true
@@ -148,12 +149,14 @@ final class RaftDriver: Replicator {
         var nextTick = RaftClock.now + self.settings.tickInterval
         var catchUp = CatchUpPace()
         while let events = self.inbox.wait(until: min(nextTick, catchUp.due ?? nextTick)) {
+            var isTick = false
             let state = self.work { core, outcome in
                 let now = RaftClock.now
                 for event in events { self.handle(event, &core, &outcome) }
                 if now >= nextTick {
                     core.tick(now: now, &outcome)
                     nextTick = now + self.settings.tickInterval
+                    isTick = true
                 }
                 if catchUp.isDue(now: now) {
                     core.proposedSize = 0
@@ -162,8 +165,7 @@ final class RaftDriver: Replicator {
             }
             if state.waits { catchUp.wait(sent: state.sent, proposed: state.proposed, now: RaftClock.now) }
             self.isPausingCatchUp.store(catchUp.due != nil, ordering: .relaxed)
-            self.freshness.applied(through: self.applier.applied)
-            self.freshness.tick(leader: self.view.leader == self.id ? nil : self.view.leader)
+            if isTick { self.freshness.tick(applied: self.applier.applied, leader: self.leaderToAsk) }
         }
     }
 
@@ -298,9 +300,13 @@ extension RaftDriver: Cluster {
             if self.holdsLease { return completion(.success(())) }
             return self.confirmLeadership { completion($0 ? .success(()) : .failure(.notLeader)) }
         }
-        // Who leads, and does not serve yet, finds nobody to ask.
-        let leader = self.view.leader == self.id ? nil : self.view.leader
-        self.freshness.confirm(within: bound, leader: leader, done: completion)
+        self.freshness.confirm(within: bound, leader: self.leaderToAsk, done: completion)
+    }
+
+    /// Whom to ask how far this node must be. Who leads, and does not serve yet, finds nobody.
+    private var leaderToAsk: NodeID? {
+        let leader = self.view.leader
+        return leader == self.id ? nil : leader
     }
 
     func change(_ change: ClusterChange, completion: @escaping @Sendable (Result<Void, EngineError>) -> Void) {

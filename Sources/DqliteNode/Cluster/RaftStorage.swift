@@ -20,7 +20,11 @@ struct RaftStorage {
     /// Writes that were given to the log, in order, and which of them are done.
     private var outstanding: [(number: UInt64, isDone: Bool)] = []
     /// Writes that found no room, or that nobody could wait for, in order.
-    private var stalled: [StorageWrite] = []
+    private var stalled: [StorageWrite] = [] {
+        didSet {
+            self.durableLimit.index = self.stalled.compactMap { $0.truncateFrom?.previous }.min() ?? DurableLimit.none
+        }
+    }
     /// Called on the log's thread when the entries of a write are durable, or the log has failed.
     var completion: @Sendable (UInt64, LogError?) -> Void = { _, _ in }
 
@@ -43,7 +47,6 @@ struct RaftStorage {
     mutating func perform(_ write: StorageWrite, mayWait: Bool) throws(LogError) -> UInt64? {
         self.outstanding.append((write.number, false))
         self.stalled.append(write)
-        if let cut = write.truncateFrom { self.durableLimit.index = min(self.durableLimit.index, cut.previous) }
         guard self.stalled.count == 1, mayWait || self.isPrompt(write) else { return nil }
         return try self.proceed()
     }
@@ -65,8 +68,6 @@ struct RaftStorage {
                 guard try self.attempt({ () throws(LogError) in try self.log.truncateTail(after: index.previous) })
                 else { return self.keep(write) }
                 write.truncateFrom = nil
-                let next = self.stalled.dropFirst().compactMap { $0.truncateFrom?.previous }.min()
-                self.durableLimit.index = next ?? DurableLimit.none
             }
             if write.entries.isEmpty {
                 self.stalled.removeFirst()
@@ -141,7 +142,6 @@ struct RaftStorage {
     mutating func reset() {
         self.outstanding = []
         self.stalled = []
-        self.durableLimit.index = DurableLimit.none
     }
 }
 

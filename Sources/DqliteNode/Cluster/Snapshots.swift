@@ -7,12 +7,18 @@ import Synchronization
 
 /// Copies of all databases, for members that lag behind the log and from leaders that this node lags behind.
 final class Snapshots: Sendable {
+    private struct Copy {
+        var target: NodeID
+        /// What ends it; nil: it has no connection yet.
+        var cancel: (@Sendable () -> Void)?
+        /// The log has not waited for it.
+        var isDropped = false
+    }
+
     private struct State {
         weak var member: Member?
-        /// Members that a copy is being sent to.
-        var targets: Set<NodeID> = []
-        /// The copies that are being sent, each with what ends it; nil: it has no connection yet.
-        var copies: [UInt64: (@Sendable () -> Void)?] = [:]
+        /// The copies that are being sent, at most one to each member.
+        var copies: [UInt64: Copy] = [:]
         var lastStream: UInt64 = 0
     }
 
@@ -25,9 +31,11 @@ final class Snapshots: Sendable {
     /// A member needs entries that the log has no more.
     func needed(by node: NodeID) {
         let job = self.state.withLock { state -> (Member, UInt64)? in
-            guard let member = state.member, state.targets.insert(node).inserted else { return nil }
+            guard let member = state.member, !state.copies.values.contains(where: { $0.target == node }) else {
+                return nil
+            }
             state.lastStream += 1
-            state.copies[state.lastStream] = .some(nil)
+            state.copies[state.lastStream] = Copy(target: node)
             return (member, state.lastStream)
         }
         guard let (member, stream) = job else { return }
@@ -71,12 +79,11 @@ final class Snapshots: Sendable {
                     bound.value.cancel(because: "the log has become too long to wait for the copy")
                 }
             }
-            let isWanted = self.state.withLock { state in
-                guard state.copies[stream] != nil else { return false }
-                state.copies[stream] = .some(cancel)
-                return true
+            let isDropped = self.state.withLock { state in
+                state.copies[stream]?.cancel = cancel
+                return state.copies[stream]?.isDropped ?? true
             }
-            if !isWanted { cancel() }
+            if isDropped { cancel() }
         }.whenFailure { error in
             self.ended(node, stream: stream, member, .failure(SnapshotError(.connection, "\(error)")))
         }
@@ -84,8 +91,11 @@ final class Snapshots: Sendable {
 
     /// The log has not waited for a copy: what is received would be of no use.
     func dropped(_ stream: UInt64) {
-        let cancel = self.state.withLock { $0.copies.removeValue(forKey: stream) }
-        cancel??()
+        let cancel = self.state.withLock { state in
+            state.copies[stream]?.isDropped = true
+            return state.copies[stream]?.cancel
+        }
+        cancel?()
     }
 
     private func ended(_ node: NodeID, stream: UInt64, _ member: Member, _ result: Result<Void, SnapshotError>) {
@@ -100,10 +110,7 @@ final class Snapshots: Sendable {
                 "A copy of the databases did not get to a member; it is tried again while it lags",
                 metadata: ["dqlite.peer": "\(node)", "error": "\(error)"])
         }
-        self.state.withLock { state in
-            state.targets.remove(node)
-            state.copies[stream] = nil
-        }
+        self.state.withLock { $0.copies[stream] = nil }
         // What it is told next says how far it is; from then on the log waits for it as for any member.
         member.driver.append(.snapshotSent(node, succeeded: succeeded))
         member.driver.append(.stream(stream, start: nil))
