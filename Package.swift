@@ -230,7 +230,8 @@ let package = Package(
             swiftSettings: settings),
         // Whole clusters in one process and made-up time.
         .target(
-            name: "DqliteSimulation", dependencies: ["DqliteLog", "DqliteRaft", "LogSimulation", "TestSupport"],
+            name: "DqliteSimulation",
+            dependencies: ["DqliteLog", "DqliteRaft", "LogSimulation", "TestSupport", "TortureChecks"],
             path: "Tests/DqliteSimulation", swiftSettings: settings),
         .executableTarget(
             name: "simulate",

@@ -11,11 +11,15 @@ import Testing
             data: [UInt8](repeating: UInt8(truncatingIfNeeded: index), count: 40))
     }
 
+    private static func open(_ path: String) throws -> Log {
+        try Log(directory: path + "/log", configuration: LogTests.configuration())
+    }
+
     private static func indexes(_ log: Log) -> [UInt64] { log.status.configurations.map(\.index.rawValue) }
 
     @Test func itOutlivesItsEntry() throws {
         try LogTests.withDirectory { path in
-            var log = try Log(directory: path + "/log", configuration: LogTests.configuration())
+            var log = try Self.open(path)
             try log.save(HardState(term: Term(1), vote: NodeID(4)))
             try LogTests.append([Self.configuration(1)], to: log)
             for index in UInt64(2)...200 { try LogTests.append([LogTests.entry(index)], to: log) }
@@ -26,7 +30,7 @@ import Testing
             #expect(log.status.firstIndex > LogIndex(201))
             #expect(Self.indexes(log) == [201])
             log.close()
-            log = try Log(directory: path + "/log", configuration: LogTests.configuration())
+            log = try Self.open(path)
             #expect(Self.indexes(log) == [201])
             #expect(log.status.configurations[0].data == Self.configuration(201).data)
             log.close()
@@ -35,20 +39,20 @@ import Testing
 
     @Test func aCutBringsBackTheOneBefore() throws {
         try LogTests.withDirectory { path in
-            var log = try Log(directory: path + "/log", configuration: LogTests.configuration())
+            var log = try Self.open(path)
             try log.save(HardState(term: Term(2)))
             try LogTests.append([Self.configuration(1), LogTests.entry(2), Self.configuration(3)], to: log)
             try log.truncateTail(after: LogIndex(2))
             #expect(Self.indexes(log) == [1])
             try LogTests.append([Self.configuration(3, term: 2)], to: log)
             log.close()
-            log = try Log(directory: path + "/log", configuration: LogTests.configuration())
+            log = try Self.open(path)
             #expect(Self.indexes(log) == [1, 3])
             try log.reset(to: LogIndex(50), term: Term(2))
             #expect(Self.indexes(log) == [])
             try log.save(StoredConfiguration(index: LogIndex(40), data: [1]))
             log.close()
-            log = try Log(directory: path + "/log", configuration: LogTests.configuration())
+            log = try Self.open(path)
             #expect(Self.indexes(log) == [40])
             log.close()
         }
@@ -57,7 +61,7 @@ import Testing
     /// The newest one is in the next segment already when it is cut off, and the one before is in a segment that is dropped.
     @Test func theOneBeforeOutlivesItsSegmentToo() throws {
         try LogTests.withDirectory { path in
-            var log = try Log(directory: path + "/log", configuration: LogTests.configuration())
+            var log = try Self.open(path)
             try log.save(HardState(term: Term(2)))
             try LogTests.append([Self.configuration(1)], to: log)
             for index in UInt64(2)...10 { try LogTests.append([LogTests.entry(index)], to: log) }
@@ -74,7 +78,7 @@ import Testing
             #expect(log.status.firstIndex == LogIndex(11))
             #expect(Self.indexes(log) == [1])
             log.close()
-            log = try Log(directory: path + "/log", configuration: LogTests.configuration())
+            log = try Self.open(path)
             #expect(log.status.firstIndex == LogIndex(11))
             #expect(Self.indexes(log) == [1])
             log.close()
@@ -84,14 +88,14 @@ import Testing
     /// After a reset counts what is said then, also if it is older than what was in the log.
     @Test func aResetForgetsThem() throws {
         try LogTests.withDirectory { path in
-            var log = try Log(directory: path + "/log", configuration: LogTests.configuration())
+            var log = try Self.open(path)
             try log.save(HardState(term: Term(2)))
             try LogTests.append([Self.configuration(1), LogTests.entry(2), Self.configuration(3)], to: log)
             try log.reset(to: LogIndex(50), term: Term(2))
             try log.save(StoredConfiguration(index: LogIndex(2), data: [1]))
             #expect(Self.indexes(log) == [2])
             log.close()
-            log = try Log(directory: path + "/log", configuration: LogTests.configuration())
+            log = try Self.open(path)
             #expect(Self.indexes(log) == [2])
             log.close()
         }
@@ -99,7 +103,7 @@ import Testing
 
     @Test func roomIsMadeAhead() throws {
         try LogTests.withDirectory { path in
-            let log = try Log(directory: path + "/log", configuration: LogTests.configuration())
+            let log = try Self.open(path)
             try log.prepare(1 << 20)
             try log.save(HardState(term: Term(1)))
             let entry = Entry(index: LogIndex(1), term: Term(1), data: [UInt8](repeating: 7, count: 1 << 20))

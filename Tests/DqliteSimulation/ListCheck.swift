@@ -1,3 +1,6 @@
+import TestSupport
+import TortureChecks
+
 /// Whether transactions that append to lists and read them are strictly serializable, found out from what clients saw alone: as
 /// in Kingsbury and Alvaro, "Elle: Inferring Isolation Anomalies from Experimental Observations" (2020).
 ///
@@ -118,38 +121,39 @@ struct ListCheck {
         // Behind the transactions, one node for each end: it comes after all that ended by then, and before all that began later.
         let ends = self.observations.indices.filter { self.observations[$0].end != nil }
             .sorted { self.observations[$0].end! < self.observations[$1].end! }
-        var edges = [[Int]](repeating: [], count: count + ends.count)
+        var graph = DependencyGraph(count: count + ends.count)
         for (place, transaction) in ends.enumerated() {
-            edges[transaction].append(count + place)
-            if place + 1 < ends.count { edges[count + place].append(count + place + 1) }
+            graph.add(transaction, count + place, .precedes)
+            if place + 1 < ends.count { graph.add(count + place, count + place + 1, .precedes) }
         }
         let endTimes = ends.map { self.observations[$0].end! }
         for (transaction, observation) in self.observations.enumerated() {
-            let before = Self.count(of: endTimes, before: observation.start)
-            if before > 0 { edges[count + before - 1].append(transaction) }
+            let before = endTimes.sortedCount(before: observation.start)
+            if before > 0 { graph.add(count + before - 1, transaction, .precedes) }
         }
-        self.addDependencies(to: &edges)
-        return Self.circle(edges).map { circle in
+        self.addDependencies(to: &graph)
+        return graph.cycles().first.map { circle in
             "no order explains transactions "
-                + circle.filter { $0 < count }.map { self.describe($0) }.joined(separator: ", then ")
+                + circle.map(\.from).filter { $0 < count }.map { self.describe($0) }.joined(separator: ", then ")
         }
     }
 
-    private func addDependencies(to edges: inout [[Int]]) {
-        func add(_ from: Int, _ to: Int) { if from != to { edges[from].append(to) } }
+    private func addDependencies(to graph: inout DependencyGraph) {
         for (key, elements) in self.longest {
             var writers = elements.compactMap { self.appends[$0]?.writer }
             if let writer = self.beginner(after: key) { writers.append(writer) }
-            for (one, next) in zip(writers, writers.dropFirst()) { add(one, next) }
+            for (one, next) in zip(writers, writers.dropFirst()) { graph.add(one, next, .overwrites) }
         }
         for (reader, observation) in self.observations.enumerated() {
             for case .list(let key, let elements) in observation.results ?? [] {
-                if let last = elements.last, let writer = self.appends[last]?.writer { add(writer, reader) }
+                if let last = elements.last, let writer = self.appends[last]?.writer {
+                    graph.add(writer, reader, .reads)
+                }
                 let all = self.longest[key] ?? []
                 let next =
                     elements.count < all.count
                     ? self.appends[all[elements.count]]?.writer : self.beginner(after: key)
-                if let next { add(reader, next) }
+                if let next { graph.add(reader, next, .missed) }
             }
         }
     }
@@ -160,45 +164,9 @@ struct ListCheck {
         return self.longest[next]?.first.flatMap { self.appends[$0]?.writer }
     }
 
-    private static func count(of sorted: [Int], before time: Int) -> Int {
-        var low = 0
-        var high = sorted.count
-        while low < high {
-            let middle = (low + high) / 2
-            if sorted[middle] < time { low = middle + 1 } else { high = middle }
-        }
-        return low
-    }
-
     private func describe(_ transaction: Int) -> String {
         let observation = self.observations[transaction]
         let results = observation.results.map { "\($0)" } ?? "unknown"
         return "\(observation.steps) → \(results) (\(observation.start)–\(observation.end.map(String.init) ?? "…"))"
-    }
-
-    /// A circle in a graph; nil: there is none.
-    static func circle(_ edges: [[Int]]) -> [Int]? {
-        var incoming = [Int](repeating: 0, count: edges.count)
-        for targets in edges { for target in targets { incoming[target] += 1 } }
-        var free = incoming.indices.filter { incoming[$0] == 0 }
-        var left = Set(edges.indices)
-        while let node = free.popLast() {
-            left.remove(node)
-            for target in edges[node] {
-                incoming[target] -= 1
-                if incoming[target] == 0 { free.append(target) }
-            }
-        }
-        guard let start = left.min() else { return nil }
-        // Everything that is left leads back to a circle: against the edges one never comes to an end.
-        var before = [Int: Int]()
-        for node in left.sorted() { for target in edges[node] where left.contains(target) { before[target] = node } }
-        var path: [Int] = []
-        var node = start
-        while !path.contains(node) {
-            path.append(node)
-            node = before[node]!
-        }
-        return Array(path[path.firstIndex(of: node)!...].reversed())
     }
 }

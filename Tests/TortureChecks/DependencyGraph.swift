@@ -1,28 +1,28 @@
 /// Which transaction comes before which.
-struct DependencyGraph {
-    enum Kind: String, Hashable {
+package struct DependencyGraph {
+    package enum Kind: String, Hashable {
         case overwrites = "is followed in a list by"
         case reads = "is read by"
         case missed = "did not see"
         case precedes = "had ended before the beginning of"
     }
 
-    struct Edge: Hashable {
-        var from: Int
-        var to: Int
-        var kind: Kind
+    package struct Edge: Hashable {
+        package var from: Int
+        package var to: Int
+        package var kind: Kind
     }
 
     private var edges: [[(to: Int, kind: Kind)]]
 
-    init(count: Int) { self.edges = Array(repeating: [], count: count) }
+    package init(count: Int) { self.edges = Array(repeating: [], count: count) }
 
-    mutating func add(_ from: Int, _ to: Int, _ kind: Kind) {
+    package mutating func add(_ from: Int, _ to: Int, _ kind: Kind) {
         if from != to { self.edges[from].append((to, kind)) }
     }
 
     /// A short cycle of each component that has one.
-    func cycles() -> [[Edge]] {
+    package func cycles() -> [[Edge]] {
         self.components().filter { $0.count > 1 }.map { component in
             let members = Set(component)
             // The shortest of some: there may be very many.

@@ -1,3 +1,5 @@
+import TestSupport
+
 /// How long nothing was acknowledged.
 package struct FailoverGaps: Hashable, Sendable {
     package var median: Duration
@@ -16,7 +18,7 @@ package struct FailoverGaps: Hashable, Sendable {
         for (index, began) in faults.enumerated() {
             let ended = index + 1 < faults.count ? faults[index + 1] : end
             // From the last one before the fault.
-            let first = Self.count(of: acknowledgments, before: began)
+            let first = acknowledgments.sortedCount(before: began)
             var last = first > 0 ? acknowledgments[first - 1] : began
             var longest = Duration.zero
             for time in acknowledgments[first...] {
@@ -39,16 +41,5 @@ package struct FailoverGaps: Hashable, Sendable {
         times.reduce(into: []) { apart, time in
             if apart.last.map({ time - $0 > .milliseconds(500) }) ?? true { apart.append(time) }
         }
-    }
-
-    /// How many come before a time.
-    private static func count(of times: [Duration], before time: Duration) -> Int {
-        var low = 0
-        var high = times.count
-        while low < high {
-            let middle = (low + high) / 2
-            if times[middle] < time { low = middle + 1 } else { high = middle }
-        }
-        return low
     }
 }
