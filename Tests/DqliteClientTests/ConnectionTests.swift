@@ -58,14 +58,11 @@ import Testing
     }
 
     @Test func `Nobody listens`() async throws {
-        // A port that was free a moment ago.
-        let server = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-            .bind(host: "127.0.0.1", port: 0).get()
-        let port = try #require(server.localAddress?.port)
-        try await server.close()
+        let port = try DeafPort()
+        defer { withExtendedLifetime(port) {} }
         let error = await #expect(throws: DqliteError.self) {
             _ = try await DqliteConnection.connect(
-                to: .hostname("127.0.0.1", port: port), database: "test", logger: Logger(label: "test"),
+                to: .hostname("127.0.0.1", port: port.number), database: "test", logger: Logger(label: "test"),
                 file: "F.swift", line: 1)
         }
         #expect(error?.code == .connectFailed && error?.outcome == .notCommitted && error?.file == "F.swift")

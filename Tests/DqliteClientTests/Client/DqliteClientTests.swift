@@ -128,27 +128,25 @@ import Testing
     }
 
     @Test func `Nobody is there`() async throws {
-        try await FakeCluster.with(.protobuf) { cluster in
-            // The ports of nodes that are gone.
-            var addresses: [DqliteServerAddress] = []
-            try await FakeNode.with(.protobuf) { addresses.append($0.address) }
-            let client = DqliteClient(
-                configuration: .init(seeds: addresses, database: "test"), logger: Logger(label: "test"))
-            let options = DqliteCallOptions(timeout: .milliseconds(30))
-            let idle = await #expect(throws: DqliteError.self) { try await client.execute("X", options: options) }
-            #expect(idle?.code == .noLeader && idle?.message?.contains("run()") == true)
-            await withTaskGroup(of: Void.self) { group in
-                group.addTask { await client.run() }
-                let error = await #expect(throws: DqliteError.self) {
-                    try await client.execute("X", options: .init(timeout: .seconds(1)))
-                }
-                #expect(error?.code == .noLeader)
-                #expect((error?.underlyingError as? DqliteError)?.code == .connectFailed)
-                group.cancelAll()
+        let port = try DeafPort()
+        defer { withExtendedLifetime(port) {} }
+        let client = DqliteClient(
+            configuration: .init(seeds: [.hostname("127.0.0.1", port: port.number)], database: "test"),
+            logger: Logger(label: "test"))
+        let options = DqliteCallOptions(timeout: .milliseconds(30))
+        let idle = await #expect(throws: DqliteError.self) { try await client.execute("X", options: options) }
+        #expect(idle?.code == .noLeader && idle?.message?.contains("run()") == true)
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await client.run() }
+            let error = await #expect(throws: DqliteError.self) {
+                try await client.execute("X", options: .init(timeout: .seconds(1)))
             }
-            let error = await #expect(throws: DqliteError.self) { try await client.execute("X") }
-            #expect(error?.code == .clientIsShutDown)
+            #expect(error?.code == .noLeader)
+            #expect((error?.underlyingError as? DqliteError)?.code == .connectFailed)
+            group.cancelAll()
         }
+        let error = await #expect(throws: DqliteError.self) { try await client.execute("X") }
+        #expect(error?.code == .clientIsShutDown)
     }
 
     @Test(arguments: bothEncodings)
