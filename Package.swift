@@ -167,7 +167,7 @@ let package = Package(
         .executableTarget(
             name: "torture",
             dependencies: [
-                "DqliteClient", "NodeProcess", "TestSupport", "TortureChecks",
+                "DqliteClient", "DqliteFraming", "NodeProcess", "TestSupport", "TortureChecks",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),

@@ -2,6 +2,7 @@ import DqliteProtocol
 import Logging
 import NIOCore
 import NIOPosix
+import TestSupport
 import Testing
 
 @testable import DqliteClient
@@ -58,7 +59,7 @@ import Testing
     }
 
     @Test func `Nobody listens`() async throws {
-        let port = try DeafPort()
+        let port = try LoopbackPort()
         defer { withExtendedLifetime(port) {} }
         let error = await #expect(throws: DqliteError.self) {
             _ = try await DqliteConnection.connect(

@@ -24,7 +24,7 @@ final class ChildProcess: Sendable {
         posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
         posix_spawn_file_actions_addopen(&actions, 1, output, O_WRONLY | O_CREAT | O_APPEND, 0o644)
         posix_spawn_file_actions_adddup2(&actions, 1, 2)
-        // A connection that a child has, too, does not end when it is closed here, and seems to be the child's.
+        // A connection that a child has, too, does not end when it is closed here.
         for descriptor in CInt(3)..<1024 { posix_spawn_file_actions_addclose(&actions, descriptor) }
         // What this program ignores, its children would too.
         var attributes = posix_spawnattr_t()
@@ -92,21 +92,4 @@ func pause(_ duration: Duration) async {
     } catch {
         if duration < .milliseconds(100) { usleep(1000) }
     }
-}
-
-/// A port that nobody listens on at the moment.
-func freePort() throws -> Int {
-    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    defer { close(descriptor) }
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_addr.s_addr = inet_addr("127.0.0.1")
-    var size = socklen_t(MemoryLayout<sockaddr_in>.size)
-    let code = withUnsafeMutablePointer(to: &address) { pointer in
-        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
-            bind(descriptor, pointer, size) == 0 && getsockname(descriptor, pointer, &size) == 0
-        }
-    }
-    guard code else { throw ChildProcess.SpawnFailed(code: errno) }
-    return Int(UInt16(bigEndian: address.sin_port))
 }

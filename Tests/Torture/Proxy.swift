@@ -1,3 +1,4 @@
+import DqliteFraming
 import NIOCore
 import NIOPosix
 import TortureChecks
@@ -34,9 +35,6 @@ final class ProxyHandler: ChannelInboundHandler {
     /// What may wait here; then the sender has to wait.
     private static let limit = 256 << 10
 
-    /// What a stream of another node begins with. Its number is the third word.
-    private static let streamPreface: UInt64 = 0x3172_6574_696c_7164
-
     /// The way of what arrives here; nil: nobody has said yet who connects.
     private var route: Route?
     private let node: Int
@@ -69,7 +67,8 @@ final class ProxyHandler: ChannelInboundHandler {
     private var party: Route.Party? {
         var words = ByteBuffer()
         for (_, bytes) in self.queue where words.readableBytes < 24 { words.writeImmutableBuffer(bytes) }
-        let preface = withUnsafeBytes(of: Self.streamPreface.littleEndian) { Array($0) }
+        // A stream of another node begins with this, and has its number in the third word.
+        let preface = withUnsafeBytes(of: Preface.raft.littleEndian) { Array($0) }
         guard preface.starts(with: words.readableBytesView.prefix(8)) else { return .clients }
         guard let id: UInt64 = words.getInteger(at: words.readerIndex + 16, endianness: .little) else { return nil }
         return .node(Int(id) - 1)

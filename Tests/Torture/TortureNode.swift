@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import TortureChecks
 
 #if canImport(Glibc)
@@ -31,7 +32,7 @@ actor TortureNode {
         self.disk = disk
         self.join = join
         self.routes = routes
-        self.port = try freePort()
+        self.port = try LoopbackPort().number
         self.proxy = try await Proxy(of: number, target: self.port, routes: routes)
     }
 

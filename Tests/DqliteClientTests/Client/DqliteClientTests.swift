@@ -2,6 +2,7 @@ import DqliteProtocol
 import Logging
 import NIOCore
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import DqliteClient
@@ -128,7 +129,7 @@ import Testing
     }
 
     @Test func `Nobody is there`() async throws {
-        let port = try DeafPort()
+        let port = try LoopbackPort()
         defer { withExtendedLifetime(port) {} }
         let client = DqliteClient(
             configuration: .init(seeds: [.hostname("127.0.0.1", port: port.number)], database: "test"),

@@ -6,15 +6,16 @@
     import Darwin
 #endif
 
-/// A port of the loopback interface that nobody listens on: it is taken as long as this lives, so that no other test can come to
-/// listen there. Who connects is refused.
-final class DeafPort: Sendable {
-    let number: Int
+/// A port of the loopback interface that is taken as long as this lives, so that nobody else can come to listen there. Nobody
+/// listens here either: who connects is refused.
+package final class LoopbackPort: Sendable {
+    package let number: Int
     private let descriptor: CInt
 
-    struct Failed: Error { var code: CInt }
+    package struct Failed: Error { package var code: CInt }
 
-    init() throws {
+    /// - Parameter number: Which; zero: one that is free.
+    package init(_ number: Int = 0) throws {
         #if canImport(Glibc)
             let kind = CInt(SOCK_STREAM.rawValue)
         #else
@@ -24,6 +25,7 @@ final class DeafPort: Sendable {
         guard descriptor >= 0 else { throw Failed(code: errno) }
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = in_port_t(number).bigEndian
         address.sin_addr.s_addr = in_addr_t(0x7f00_0001).bigEndian
         var size = socklen_t(MemoryLayout<sockaddr_in>.size)
         let isBound = withUnsafeMutablePointer(to: &address) { pointer in
