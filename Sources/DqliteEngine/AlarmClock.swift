@@ -1,5 +1,7 @@
+internal import DqliteRaft
+
 /// A moment, on a clock that nobody sets.
-typealias Instant = ContinuousClock.Instant
+typealias Instant = MonotonicInstant
 
 /// Who wants to be told when a moment has come.
 protocol AlarmTarget: AnyObject, Sendable {
@@ -79,9 +81,9 @@ final class AlarmClock: @unchecked Sendable {
                 self.condition.wait()
                 continue
             }
-            let now = ContinuousClock.now
+            let now = Instant.now
             if first.instant > now {
-                _ = self.condition.wait(atMost: now.duration(to: first.instant))
+                _ = self.condition.wait(atMost: first.instant - now)
                 continue
             }
             let target = self.removeFirst().target

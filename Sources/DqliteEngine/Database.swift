@@ -307,7 +307,7 @@ final class Database: AlarmTarget {
     func finish(by end: Instant) {
         self.lane.wake()
         self.quiet.withLock {
-            while self.isUnsettled, Instant.now < end { _ = self.quiet.wait(atMost: Instant.now.duration(to: end)) }
+            while self.isUnsettled, Instant.now < end { _ = self.quiet.wait(atMost: end - .now) }
         }
         let begins = self.state.withLock { state in
             guard state.checkpoint.oldestUnsaved != nil, !state.checkpoint.isScheduled, !state.checkpoint.isBroken

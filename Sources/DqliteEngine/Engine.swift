@@ -415,7 +415,7 @@ public final class Engine: Sendable {
     ///
     /// - Parameter reason: What those are told whose requests end for it.
     public func close(because reason: String = "the node is shutting down") {
-        let end = ContinuousClock.now + self.configuration.closeTimeout
+        let end = Instant.now + self.configuration.closeTimeout
         let (sessions, wasClosed) = self.state.withLock { state in
             let wasClosed = state.closeReason != nil
             state.closeReason = state.closeReason ?? reason
@@ -431,8 +431,8 @@ public final class Engine: Sendable {
             }
         }
         condition.withLock {
-            while remaining.withLock({ $0 }) > 0, ContinuousClock.now < end {
-                _ = condition.wait(atMost: ContinuousClock.now.duration(to: end))
+            while remaining.withLock({ $0 }) > 0, Instant.now < end {
+                _ = condition.wait(atMost: end - .now)
             }
         }
         let databases = self.state.withLock { $0.databases.values.map(\.database) }
@@ -441,7 +441,7 @@ public final class Engine: Sendable {
         self.lanePool.stop()
         self.checkpointPool.stop()
         for pool in [self.pool, self.lanePool, self.checkpointPool] {
-            _ = pool.waitUntilStopped(atMost: max(.zero, ContinuousClock.now.duration(to: end)))
+            _ = pool.waitUntilStopped(atMost: max(.zero, end - .now))
         }
         // A checkpoint that takes longer must not tell the log of a file that is another one by then.
         self.parts.marks.close()
@@ -449,7 +449,7 @@ public final class Engine: Sendable {
         // Who told of a commit may be about to let go of its batch. What something holds for longer is left to the end of
         // the process.
         for database in databases {
-            while !database.close(), ContinuousClock.now < end {
+            while !database.close(), Instant.now < end {
                 condition.withLock { _ = condition.wait(atMost: .milliseconds(1)) }
             }
         }

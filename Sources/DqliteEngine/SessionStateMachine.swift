@@ -1,3 +1,5 @@
+internal import DqliteRaft
+
 /// What a session does next, and who may touch its connection: the thread that runs its *slice*, of which there is one
 /// at a time. A slice ends when the operation ends, waits for the turn to write, or is paused by its reader.
 ///

@@ -1,3 +1,5 @@
+internal import DqliteRaft
+
 /// What a thread of the pool does.
 protocol Job: AnyObject, Sendable {
     func runJob()
@@ -75,10 +77,10 @@ final class WorkerPool: @unchecked Sendable {
     ///
     /// - Returns: Whether they all did in time.
     func waitUntilStopped(atMost duration: Duration) -> Bool {
-        let end = ContinuousClock.now + duration
+        let end = Instant.now + duration
         return self.condition.withLock {
             while self.threadCount > 0 {
-                if !self.condition.wait(atMost: ContinuousClock.now.duration(to: end)), ContinuousClock.now >= end {
+                if !self.condition.wait(atMost: end - .now), Instant.now >= end {
                     return self.threadCount == 0
                 }
             }

@@ -1,3 +1,5 @@
+internal import DqliteRaft
+
 /// Who may write to a database, and who waits for it, in the order in which they asked. One session writes at a time.
 struct WriterQueue {
     /// Number of a session.
@@ -66,7 +68,7 @@ struct WriterQueue {
             guard waiter.deadline <= now else { continue }
             expired.append(
                 Expiry(
-                    waiter: waiter, waited: waiter.since.duration(to: now), held: holder.since.duration(to: now)))
+                    waiter: waiter, waited: now - waiter.since, held: now - holder.since))
         }
         if !expired.isEmpty { self.waiters.removeAll { $0.deadline <= now } }
         return expired

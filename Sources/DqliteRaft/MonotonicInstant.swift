@@ -3,11 +3,11 @@ public struct MonotonicInstant: Hashable, Comparable, Sendable, CustomStringConv
     /// Time since the clock's own beginning.
     public var sinceStart: Duration
 
-    public init(_ sinceStart: Duration) { self.sinceStart = sinceStart }
+    @inlinable public init(_ sinceStart: Duration) { self.sinceStart = sinceStart }
 
-    public static func < (one: Self, other: Self) -> Bool { one.sinceStart < other.sinceStart }
-    public static func + (instant: Self, duration: Duration) -> Self { Self(instant.sinceStart + duration) }
-    public static func - (one: Self, other: Self) -> Duration { one.sinceStart - other.sinceStart }
+    @inlinable public static func < (one: Self, other: Self) -> Bool { one.sinceStart < other.sinceStart }
+    @inlinable public static func + (instant: Self, duration: Duration) -> Self { Self(instant.sinceStart + duration) }
+    @inlinable public static func - (one: Self, other: Self) -> Duration { one.sinceStart - other.sinceStart }
 
     public var description: String { "\(self.sinceStart)" }
 }

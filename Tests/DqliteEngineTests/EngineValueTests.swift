@@ -1,11 +1,12 @@
 import DqliteProtocol
+import DqliteRaft
 import Testing
 
 @testable import DqliteEngine
 
 @Suite("The writers' queue")
 struct WriterQueueTests {
-    let start = ContinuousClock.now
+    let start = Instant.now
 
     @Test("the turn goes round in the order of asking")
     func order() {

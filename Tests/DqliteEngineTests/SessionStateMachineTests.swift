@@ -1,3 +1,4 @@
+import DqliteRaft
 import Testing
 
 @testable import DqliteEngine
@@ -6,7 +7,7 @@ import Testing
 struct SessionStateMachineTests {
     typealias Machine = SessionStateMachine<Int>
 
-    let start = ContinuousClock.now
+    let start = Instant.now
     let limits = Machine.Limits(transactionDuration: .seconds(600), transactionIdle: .seconds(60), pause: .seconds(300))
 
     func machine() -> Machine { Machine(limits: self.limits) }

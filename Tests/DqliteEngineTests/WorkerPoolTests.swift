@@ -1,3 +1,4 @@
+import DqliteRaft
 import Foundation
 import Synchronization
 import Testing

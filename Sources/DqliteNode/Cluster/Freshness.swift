@@ -39,7 +39,7 @@ final class Freshness: Sendable {
     ///
     /// - Parameter leader: Whom to ask.
     func confirm(within bound: Duration, leader: NodeID?, done: @escaping Done) {
-        let now = RaftClock.now
+        let now = MonotonicInstant.now
         let (isFresh, question) = self.state.withLock { state -> (Bool, UInt64?) in
             if let since = state.freshSince, now - since <= bound { return (true, nil) }
             // A question that is on its way serves all who come with it.
@@ -73,7 +73,7 @@ final class Freshness: Sendable {
 
     /// Everything through a place is applied now; and questions that were never answered are given up.
     func applied(through index: LogIndex) {
-        let now = RaftClock.now
+        let now = MonotonicInstant.now
         let (ready, lost) = self.state.withLock { state -> ([Done], [Done]) in
             guard !state.questions.isEmpty else { return ([], []) }
             var ready: [Done] = []
@@ -103,7 +103,7 @@ final class Freshness: Sendable {
     func tick(applied index: LogIndex, leader: NodeID?) {
         self.applied(through: index)
         guard let leader else { return }
-        let now = RaftClock.now
+        let now = MonotonicInstant.now
         let contexts = self.state.withLock { state -> [UInt64] in
             var contexts: [UInt64] = []
             for (context, question) in state.questions

@@ -28,7 +28,8 @@ extension RaftCore {
             self.proposedSize += command.count
             self.proposals.append(
                 Proposal(
-                    index: index, term: term, deadline: RaftClock.now + self.commitTimeout, completion: completion))
+                    index: index, term: term, deadline: MonotonicInstant.now + self.commitTimeout,
+                    completion: completion))
         } catch {
             switch error {
             case .queueFull, .transferring: throw .queueFull
@@ -40,7 +41,7 @@ extension RaftCore {
 
     /// A leader without room hands over to a member that may have some.
     private mutating func leaveToOthers() {
-        let now = RaftClock.now
+        let now = MonotonicInstant.now
         if let last = self.lastTransferBecauseFull, now - last < .seconds(5) { return }
         self.lastTransferBecauseFull = now
         guard self.raft.peers.contains(where: { $0.isRecentlyActive }) else { return }
@@ -99,7 +100,7 @@ extension RaftCore {
         do throws(RaftError) {
             guard isQuiet else { throw .queueFull(limit: 0) }
             try self.raft.transferLeadership(to: handover.target)
-            let deadline = RaftClock.now + self.handoverTimeout
+            let deadline = MonotonicInstant.now + self.handoverTimeout
             self.handover?.deadline = deadline
         } catch {
             self.failHandover(&outcome)

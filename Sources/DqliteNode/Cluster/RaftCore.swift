@@ -226,7 +226,7 @@ struct RaftCore {
 
     mutating func truncateHead(_ outcome: inout Outcome) {
         var needs = LogNeeds(checkpoints: self.released)
-        let now = RaftClock.now
+        let now = MonotonicInstant.now
         for peer in self.raft.peers {
             if let heard = self.heard[peer.id], now - heard < Self.patience {
                 needs.holders[.follower(peer.id)] = peer.match

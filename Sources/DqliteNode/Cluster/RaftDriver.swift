@@ -60,7 +60,7 @@ final class RaftDriver: Replicator {
     private let published: Mutex<ClusterView>
     /// The term in which Raft leads; zero: it does not.
     private let leadingTerm = Atomic<UInt64>(0)
-    /// When the lease ends, in nanoseconds of ``RaftClock``.
+    /// When the lease ends, in nanoseconds of the clock.
     private let leaseEnd = Atomic<Int64>(.min)
     /// Whether the driver's thread knows of a member that waits to catch up.
     private let isPausingCatchUp = Atomic<Bool>(false)
@@ -86,7 +86,7 @@ final class RaftDriver: Replicator {
         self.freshness = freshness
         let raft = Raft(
             id: id, settings: settings, start: start, reader: LogReader(log: log),
-            randomness: SystemRandomNumberGenerator(), now: RaftClock.now)
+            randomness: SystemRandomNumberGenerator(), now: MonotonicInstant.now)
         self.applier = Applier(
             applied: raft.commitIndex, servingChanged: delegate.servingChanged, failed: delegate.failed
         ) { index in
@@ -146,12 +146,12 @@ final class RaftDriver: Replicator {
     }
 
     private func run() {
-        var nextTick = RaftClock.now + self.settings.tickInterval
+        var nextTick = MonotonicInstant.now + self.settings.tickInterval
         var catchUp = CatchUpPace()
         while let events = self.inbox.wait(until: min(nextTick, catchUp.due ?? nextTick)) {
             var isTick = false
             let state = self.work { core, outcome in
-                let now = RaftClock.now
+                let now = MonotonicInstant.now
                 for event in events { self.handle(event, &core, &outcome) }
                 if now >= nextTick {
                     core.tick(now: now, &outcome)
@@ -163,7 +163,7 @@ final class RaftDriver: Replicator {
                     core.raft.continueCatchUp(factor: catchUp.factor)
                 }
             }
-            if state.waits { catchUp.wait(sent: state.sent, proposed: state.proposed, now: RaftClock.now) }
+            if state.waits { catchUp.wait(sent: state.sent, proposed: state.proposed, now: MonotonicInstant.now) }
             self.isPausingCatchUp.store(catchUp.due != nil, ordering: .relaxed)
             if isTick { self.freshness.tick(applied: self.applier.applied, leader: self.leaderToAsk) }
         }
@@ -189,8 +189,7 @@ final class RaftDriver: Replicator {
         core.process(&outcome, mayWait: mayWait)
         outcome.catchUp = (core.raft.waitsToCatchUp, core.raft.catchUpSent, core.proposedSize)
         self.leadingTerm.store(core.leadingTerm?.rawValue ?? 0, ordering: .releasing)
-        let end = core.raft.leaseEnd.map { $0.sinceStart / .nanoseconds(1) } ?? -1
-        self.leaseEnd.store(Int64(end), ordering: .releasing)
+        self.leaseEnd.store(core.raft.leaseEnd?.nanoseconds ?? .min, ordering: .releasing)
     }
 
     private func tell(_ outcome: RaftCore.Outcome) {
@@ -278,8 +277,7 @@ final class RaftDriver: Replicator {
     func release(through index: LogIndex) { self.append(.release(index)) }
 
     var holdsLease: Bool {
-        let now = Int64(RaftClock.now.sinceStart / .nanoseconds(1))
-        return self.isServing && now < self.leaseEnd.load(ordering: .acquiring)
+        self.isServing && MonotonicInstant.now.nanoseconds < self.leaseEnd.load(ordering: .acquiring)
     }
 
     func confirmLeadership(_ completion: @escaping @Sendable (Bool) -> Void) {
@@ -384,7 +382,7 @@ final class Inbox: Sendable {
                     return (state.events, state.isStopped)
                 }
                 if isStopped { return nil }
-                let rest = instant - RaftClock.now
+                let rest = instant - MonotonicInstant.now
                 if !events.isEmpty || rest <= .zero { return events }
                 _ = self.condition.wait(atMost: rest)
             }

@@ -16,10 +16,3 @@ enum ReadIndexMessage: Hashable, Sendable {
     /// nil: the node that was asked does not lead.
     case result(context: UInt64, index: LogIndex?)
 }
-
-/// A clock of the process that never goes back, and that goes on while the machine sleeps.
-enum RaftClock {
-    private static let start = ContinuousClock.now
-
-    static var now: MonotonicInstant { MonotonicInstant(Self.start.duration(to: .now)) }
-}
