@@ -111,7 +111,10 @@ final class Connection {
     func takeLimitHit() -> Bool { rp_connection_take_limit_hit(self.handle) }
 
     /// Whether reads may wait for the disk. If not, ``takeWaitHit()`` tells that one would have.
-    func setWaits(_ waits: Bool) { rp_connection_set_waits(self.handle, waits) }
+    var waits = true {
+        didSet { if self.waits != oldValue { rp_connection_set_waits(self.handle, self.waits) } }
+    }
+
     func takeWaitHit() -> Bool { rp_connection_take_wait_hit(self.handle) }
 
     /// Runs a statement of the engine's own.

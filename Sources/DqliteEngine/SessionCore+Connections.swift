@@ -174,7 +174,7 @@ extension SessionCore {
     func compile(
         _ sql: UnsafeRawBufferPointer, from start: Int, on connection: Connection, keep: Bool, _ session: EngineSession
     ) throws(EngineError) -> Statement.Compiled {
-        if connection.view == .committed { connection.setWaits(true) }
+        if connection.view == .committed { connection.waits = true }
         do {
             let compiled = try Statement.compile(sql, from: start, on: connection, keep: keep)
             if let statement = compiled.statement, statement.traits.contains(.isSetting) { self.hasOwnState = true }

@@ -100,10 +100,10 @@ extension SessionCore {
     private func beginProgress(at thread: SliceThread) {
         if case .here = thread {
             self.progress.begin(budget: Self.budgetOfCaller)
-            self.committed?.setWaits(false)
+            self.committed?.waits = false
         } else {
             self.progress.begin(budget: nil)
-            if self.execution!.view == .committed { self.committed?.setWaits(true) }
+            if self.execution!.view == .committed { self.committed?.waits = true }
         }
     }
 

@@ -189,7 +189,18 @@ public final class Log: Sendable {
         return record
     }
 
-    /// Waits until there is room for a batch of entries of so many bytes: for each of them 16, and its data.
+    /// Whether there is room for a batch of entries of so many bytes: for each of them 16, and its data. If not, some is being
+    /// made, and ``prepare(_:)`` waits for it.
+    ///
+    /// - Throws: There is none: ``LogError/noSpace(_:)`` and others.
+    public func isPrepared(for size: Int) throws(LogError) -> Bool {
+        let size = Self.recordSize(ofBatch: size)
+        // As nearly always; then the log's thread need not be woken.
+        if self.state.withLock({ $0.machine.failure == nil && $0.machine.hasRoom(for: size) }) { return true }
+        return try self.state.update { (state) throws(LogError) -> Bool? in try state.machine.prepare(size) }
+    }
+
+    /// Waits until there is room for a batch of entries, counted as in ``isPrepared(for:)``.
     ///
     /// - Throws: There is none: ``LogError/noSpace(_:)`` and others.
     public func prepare(_ size: Int) throws(LogError) {
@@ -198,7 +209,7 @@ public final class Log: Sendable {
         }
     }
 
-    /// Whether a batch of so many bytes, counted as in ``prepare(_:)``, is accepted without a wait.
+    /// Whether a batch of so many bytes, counted as in ``isPrepared(for:)``, is accepted without a wait.
     public func hasRoom(for size: Int) -> Bool {
         self.state.withLock { $0.machine.hasRoom(for: Self.recordSize(ofBatch: size)) }
     }

@@ -31,15 +31,19 @@ final class Freshness: Sendable {
     private static let maximumQuestions = 256
 
     private let transport: any RaftTransport
+    private let clock: @Sendable () -> MonotonicInstant
     private let state = Mutex(State())
 
-    init(transport: any RaftTransport) { self.transport = transport }
+    init(transport: any RaftTransport, clock: @escaping @Sendable () -> MonotonicInstant = { .now }) {
+        self.transport = transport
+        self.clock = clock
+    }
 
     /// Gets a time at which this node had all that was committed, no longer ago than `bound`.
     ///
     /// - Parameter leader: Whom to ask.
     func confirm(within bound: Duration, leader: NodeID?, done: @escaping Done) {
-        let now = MonotonicInstant.now
+        let now = self.clock()
         let (isFresh, question) = self.state.withLock { state -> (Bool, UInt64?) in
             if let since = state.freshSince, now - since <= bound { return (true, nil) }
             // A question that is on its way serves all who come with it.
@@ -73,7 +77,7 @@ final class Freshness: Sendable {
 
     /// Everything through a place is applied now; and questions that were never answered are given up.
     func applied(through index: LogIndex) {
-        let now = MonotonicInstant.now
+        let now = self.clock()
         let (ready, lost) = self.state.withLock { state -> ([Done], [Done]) in
             guard !state.questions.isEmpty else { return ([], []) }
             var ready: [Done] = []
@@ -103,7 +107,7 @@ final class Freshness: Sendable {
     func tick(applied index: LogIndex, leader: NodeID?) {
         self.applied(through: index)
         guard let leader else { return }
-        let now = MonotonicInstant.now
+        let now = self.clock()
         let contexts = self.state.withLock { state -> [UInt64] in
             var contexts: [UInt64] = []
             for (context, question) in state.questions

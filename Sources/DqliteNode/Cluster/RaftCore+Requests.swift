@@ -7,20 +7,21 @@ import NIOCore
 
 /// What the node asks of Raft.
 extension RaftCore {
+    /// Proposes a command, if the log has room for it.
+    ///
+    /// - Returns: Bytes for which room must be found first; nil: it is on its way.
     mutating func propose(
         _ command: [UInt8], term: Term, _ completion: @escaping Committed
-    ) throws(ProposalRefusal) {
+    ) throws(ProposalRefusal) -> Int? {
         if self.hasFailed { throw .failed("the log has failed") }
         guard self.raft.role == .leader, self.raft.term == term else { throw .notLeader }
         // A full disk is known before anybody could commit the command.
         let size = self.preparedSize + command.count + 16
         if self.storage.isStalled { throw .queueFull }
         do throws(LogError) {
-            try self.log.prepare(size)
+            guard try self.log.isPrepared(for: size) else { return size }
         } catch {
-            let refusal = ProposalRefusal(error)
-            if case .noSpace = refusal { self.leaveToOthers() }
-            throw refusal
+            throw self.refusal(because: error)
         }
         do throws(RaftError) {
             let index = try self.raft.propose(command, term: term)
@@ -30,6 +31,7 @@ extension RaftCore {
                 Proposal(
                     index: index, term: term, deadline: MonotonicInstant.now + self.commitTimeout,
                     completion: completion))
+            return nil
         } catch {
             switch error {
             case .queueFull, .transferring: throw .queueFull
@@ -37,6 +39,13 @@ extension RaftCore {
             default: throw .failed("\(error)")
             }
         }
+    }
+
+    /// What a proposal is refused with for which the log has no room.
+    mutating func refusal(because error: LogError) -> ProposalRefusal {
+        let refusal = ProposalRefusal(error)
+        if case .noSpace = refusal { self.leaveToOthers() }
+        return refusal
     }
 
     /// A leader without room hands over to a member that may have some.

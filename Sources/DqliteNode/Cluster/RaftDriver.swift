@@ -243,15 +243,26 @@ final class RaftDriver: Replicator {
         _ command: [UInt8], term: Term,
         completion: @escaping @Sendable (Result<LogIndex, ReplicationFailure>) -> Void
     ) throws(ProposalRefusal) {
-        var refusal: ProposalRefusal?
-        self.work { core, _ in
-            do throws(ProposalRefusal) {
-                try core.propose(command, term: term, completion)
+        while true {
+            var missing: Int?
+            var refusal: ProposalRefusal?
+            self.work { core, _ in
+                do throws(ProposalRefusal) {
+                    missing = try core.propose(command, term: term, completion)
+                } catch {
+                    refusal = error
+                }
+            }
+            if let refusal { throw refusal }
+            guard let missing else { return }
+            // Without the lock: heartbeats do not wait for a slow disk.
+            do throws(LogError) {
+                try self.log.prepare(missing)
             } catch {
-                refusal = error
+                self.work { core, _ in refusal = core.refusal(because: error) }
+                if let refusal { throw refusal }
             }
         }
-        if let refusal { throw refusal }
     }
 
     var durableIndex: LogIndex { min(self.log.durableIndex, self.durableLimit.index) }
