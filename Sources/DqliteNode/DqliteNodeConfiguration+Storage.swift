@@ -27,6 +27,7 @@ extension DqliteNodeConfiguration {
     var log: LogConfiguration {
         var log = LogConfiguration()
         log.maximumLogSize = self.storage.maximumLogSize
+        log.segmentSize = self.storage.logSegmentSize
         // A batch is cut as soon as it is as large as the largest transaction, and has one more in it then.
         log.maximumBatchSize = max(log.maximumBatchSize, 3 * self.storage.maximumTransactionSize)
         return log

@@ -169,6 +169,9 @@ public struct DqliteNodeConfiguration: Sendable {
         /// Bytes of the log, at least 128 MiB, above which it is truncated although other members of the cluster still wait
         /// for its entries. Those that a database file lacks are kept, however many.
         public var maximumLogSize = 1 << 30
+        /// Bytes of a file of the log, from 1 MiB to 1 GiB, and at most half of ``maximumLogSize``. Their space is taken from the
+        /// disk ahead: a log that is nearly empty has two.
+        public var logSegmentSize = 64 << 20
 
         /// The defaults.
         public init() {}
@@ -216,6 +219,10 @@ extension DqliteNodeConfiguration {
             ("storage.softMemoryLimit", self.storage.softMemoryLimit, 1...max(1, self.storage.hardMemoryLimit)),
             ("storage.checkpointPages", self.storage.checkpointPages, 1...1 << 30),
             ("storage.maximumLogSize", self.storage.maximumLogSize, 128 << 20...Int.max),
+            (
+                "storage.logSegmentSize", self.storage.logSegmentSize,
+                1 << 20...max(1 << 20, min(1 << 30, self.storage.maximumLogSize / 2))
+            ),
         ]
         for (name, value, range) in limits where !range.contains(value) {
             let bound = value < range.lowerBound ? "below \(range.lowerBound)" : "above \(range.upperBound)"

@@ -73,6 +73,9 @@ struct NodeCommand: AsyncParsableCommand {
     @Option(help: "Size of the log above which it waits for no other member of the cluster any more.")
     var maximumLogSize = Size(bytes: Self.storage.maximumLogSize)
 
+    @Option(help: "Size of a file of the log, of which there are at least two.")
+    var logSegmentSize = Size(bytes: Self.storage.logSegmentSize)
+
     @Option(help: ArgumentHelp("Where the files of the log go that are not needed any more.", visibility: .hidden))
     var logArchive: String?
 
@@ -103,6 +106,7 @@ struct NodeCommand: AsyncParsableCommand {
         configuration.storage.hardMemoryLimit = self.memoryLimit.bytes
         configuration.storage.softMemoryLimit = min(configuration.storage.softMemoryLimit, self.memoryLimit.bytes)
         configuration.storage.maximumLogSize = self.maximumLogSize.bytes
+        configuration.storage.logSegmentSize = self.logSegmentSize.bytes
         let node = DqliteNode(configuration: configuration, logger: logger)
         let group = ServiceGroup(
             services: [node], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)

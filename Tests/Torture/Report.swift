@@ -8,6 +8,8 @@ struct Report: Sendable {
     var faults: [(at: Duration, fault: Fault)]
     var acknowledgments: [Duration]
     var errors: [String: Int]
+    /// How often a leader without room gave up leadership.
+    var handovers: Int
 
     /// The longest pauses between acknowledgments around faults of each kind.
     private var gaps: [String] {
@@ -42,6 +44,7 @@ struct Report: Sendable {
         }
         lines.append("faults: \(self.faults.count)")
         lines += self.gaps
+        lines.append("leadership handed over for want of room: \(self.handovers) times")
         for (name, count) in self.errors.sorted(by: { ($1.value, $0.key) < ($0.value, $1.key) }) {
             lines.append("  \(count) × \(name)")
         }

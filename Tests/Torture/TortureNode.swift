@@ -47,7 +47,8 @@ actor TortureNode {
         var arguments = [
             "node", "--id", "\(self.number + 1)", "--address", "127.0.0.1:\(self.port)",
             "--advertise", "127.0.0.1:\(self.proxy.port)", "--data-dir", self.directory + "/data",
-            "--maximum-log-size", "256MiB",
+            // Small files: a disk that is full is felt at the next one.
+            "--maximum-log-size", "256MiB", "--log-segment-size", "1MiB",
         ]
         if let join = self.join { arguments += ["--join", "127.0.0.1:\(join)"] }
         let binary = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().appending(path: "dqlite")
@@ -81,6 +82,13 @@ actor TortureNode {
             return lines.suffix(10).joined(separator: "\n")
         }
         return lines[crash...].prefix(8).joined(separator: "\n")
+    }
+
+    /// How often it gave up leadership for want of room.
+    var handovers: Int {
+        self.logText.split(separator: "\n").count {
+            $0.contains("There is no room for the log: leadership is handed over")
+        }
     }
 
     private func forget() {

@@ -121,7 +121,9 @@ struct TortureRun {
             }
         }
         if settings.pretends { for workload in self.workloads { workload.pretend() } }
-        return await self.report(nemesis)
+        var handovers = 0
+        for node in nodes { handovers += await node.handovers }
+        return await self.report(nemesis, handovers)
     }
 
     private func prepare(_ workload: any Workload, _ nodes: [TortureNode], _ logger: Logger) async throws {
@@ -180,11 +182,11 @@ struct TortureRun {
         }
     }
 
-    private func report(_ nemesis: Nemesis) async -> Report {
+    private func report(_ nemesis: Nemesis, _ handovers: Int) async -> Report {
         let workloads = self.workloads
         let violations = await onOwnThread { workloads.flatMap { $0.check() } }
         return Report(
             violations: self.run.violations + violations, workloads: workloads, faults: nemesis.faults,
-            acknowledgments: self.run.acknowledgments, errors: self.run.errors)
+            acknowledgments: self.run.acknowledgments, errors: self.run.errors, handovers: handovers)
     }
 }

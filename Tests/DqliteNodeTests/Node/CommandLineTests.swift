@@ -60,7 +60,7 @@ struct CommandLineTests {
             let (process, output, _) = try Tool.start([
                 "node", "--address", "127.0.0.1:0", "--data-dir", path + "/node", "--maximum-transaction-size", "64KiB",
                 "--transaction-idle-limit", "30s", "--maximum-transaction-duration", "10min", "--memory-limit",
-                "1048576", "--maximum-log-size", "1GiB",
+                "1048576", "--maximum-log-size", "1GiB", "--log-segment-size", "1MiB",
             ])
             defer { if process.isRunning { kill(process.processIdentifier, SIGKILL) } }
             let line = Tool.readyLine(output)

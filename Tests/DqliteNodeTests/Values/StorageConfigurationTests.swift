@@ -41,6 +41,7 @@ struct StorageConfigurationTests {
             $0.checkpointPages = 7
             $0.checkpointIdleLimit = .seconds(8)
             $0.maximumLogSize = 9 << 30
+            $0.logSegmentSize = 2 << 20
         }
         try configuration.validate()
         let (engine, log) = (configuration.engine(in: "databases"), configuration.log)
@@ -53,6 +54,7 @@ struct StorageConfigurationTests {
         #expect(engine.checkpointPages == 7)
         #expect(engine.checkpointIdleLimit == .seconds(8))
         #expect(log.maximumLogSize == 9 << 30)
+        #expect(log.segmentSize == 2 << 20)
         // Two of the largest transactions are one batch.
         #expect(log.maximumBatchSize >= 2 * engine.maximumTransactionSize)
     }
@@ -71,6 +73,8 @@ struct StorageConfigurationTests {
             ("checkpointPages", { $0.checkpointPages = .max }),
             ("checkpointIdleLimit", { $0.checkpointIdleLimit = .seconds(-1) }),
             ("maximumLogSize", { $0.maximumLogSize = 1 << 20 }),
+            ("logSegmentSize", { $0.logSegmentSize = 4096 }),
+            ("logSegmentSize", { $0.logSegmentSize = 600 << 20 }),
         ] as [(String, @Sendable (inout DqliteNodeConfiguration.Storage) -> Void)])
     func namesWhatCannotBe(name: String, change: @Sendable (inout DqliteNodeConfiguration.Storage) -> Void) {
         let error = #expect(throws: DqliteNodeError.self) { try self.configuration(change).validate() }
