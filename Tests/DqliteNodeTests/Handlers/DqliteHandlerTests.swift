@@ -110,6 +110,16 @@ struct DqliteHandlerTests {
         #expect(try test.call(DumpRequest(name: "other"), FailureResponse.self).code == 1002)
     }
 
+    @Test func `Who has a session on databases that were replaced is told so, and has to connect again`() throws {
+        let test = try self.opened()
+        test.storage.sessions[0].state.withLock { $0.isOver = true }
+        let failure: FailureResponse = try test.call(ExecSQLRequest(sql: "x"))
+        #expect(failure.code == FailureCode.cannotOpen)
+        #expect(failure.message.contains("receiving a copy"))
+        #expect(!test.channel.isActive)
+        #expect(test.storage.sessions[0].runs.isEmpty && test.storage.sessions[0].isClosed)
+    }
+
     /// A dump counts until its reader has taken it.
     @Test func dumpsAreLimited() throws {
         let test = try self.connected { $0.dumps = 1 }

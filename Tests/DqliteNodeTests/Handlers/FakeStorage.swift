@@ -47,6 +47,8 @@ final class FakeSession: StorageSession {
         /// Bytes of the parts that are still to come.
         var parts: [Int] = []
         var isPaused = false
+        /// Whether the engine has closed it.
+        var isOver = false
     }
 
     let database: String
@@ -88,7 +90,7 @@ final class FakeSession: StorageSession {
         if isPaused { self.produce() }
     }
 
-    var isOver: Bool { false }
+    var isOver: Bool { self.state.withLock { $0.isOver } }
 
     func interrupt() { self.state.withLock { $0.interrupts += 1 } }
 

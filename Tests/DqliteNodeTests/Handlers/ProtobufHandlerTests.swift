@@ -102,6 +102,18 @@ struct ProtobufHandlerTests {
         }
     }
 
+    @Test func `Who has a session on databases that were replaced is told so, and has to connect again`() throws {
+        let test = try self.opened()
+        let session = try #require(test.storage.sessions.last)
+        session.state.withLock { $0.isOver = true }
+        try test.send(self.exec(2, session: 0))
+        let failure = try self.failure(test.envelopes(), id: 2)
+        #expect(failure.code == FailureCode.cannotOpen && failure.outcome == .notCommitted)
+        #expect(failure.message.contains("receiving a copy"))
+        #expect(!test.channel.isActive)
+        #expect(session.runs.isEmpty && session.isClosed)
+    }
+
     /// A body that is damaged spoils its request, not the connection.
     @Test func damagedBody() throws {
         let test = try self.connected()
