@@ -1,6 +1,8 @@
 public import ArgumentParser
 public import DqliteNode
 import Logging
+import NIOCore
+import NIOPosix
 import ServiceLifecycle
 import UnixSignals
 
@@ -90,6 +92,8 @@ struct NodeCommand: AsyncParsableCommand {
     private static let storage = DqliteNodeConfiguration.Storage()
 
     func run() async throws {
+        // Requests that come at the same time share the calls of their loop; databases and log have threads of their own.
+        NIOSingletons.groupLoopCountSuggestion = max(1, System.coreCount / 2)
         LoggingSystem.bootstrap { label in StreamLogHandler.standardError(label: label) }
         var logger = Logger(label: "dqlite")
         logger.logLevel = self.logLevel
