@@ -25,8 +25,6 @@ final class DqliteConnectionHandler: ChannelDuplexHandler, RemovableChannelHandl
     private var context: ChannelHandlerContext?
     private var readIsHeld = false
     private var needsFlush = false
-    /// Whether a request is being given to the engine, which may answer before that returns.
-    private(set) var isStarting = false
 
     init(node: NodeState, isLegacy: Bool, logger: Logger) {
         self.node = node
@@ -156,8 +154,6 @@ final class DqliteConnectionHandler: ChannelDuplexHandler, RemovableChannelHandl
                 return self.close(context: context)
             }
             database.sink.begin(revision: header.revision)
-            self.isStarting = true
-            defer { self.isStarting = false }
             return database.session.run(
                 code, revision: header.revision, request: RequestBody(buffer: request.frame.body),
                 timeout: nil, requiresTransaction: false, isCurrent: false, sink: database.sink)
@@ -292,8 +288,6 @@ final class DqliteConnectionHandler: ChannelDuplexHandler, RemovableChannelHandl
         guard let context = self.context else { return self.budget.remove(counted) }
         self.finish(with: frame, isFailure: isFailure, counted: counted, context: context)
         self.budget.remove(0)
-        // Who starts requests goes on with the next one, and flushes.
-        if self.isStarting { return }
         self.proceed(context: context)
         self.flushIfNeeded(context: context)
     }

@@ -6,7 +6,7 @@ import NIOCore
 import Synchronization
 
 /// Takes what the engine answers to requests of one connection of the dqlite encoding, makes frames of it, and hands them
-/// to the connection's loop. Called on threads of the engine, and on the loop itself.
+/// to the connection's loop. Called on threads of the engine.
 final class DqliteResultSink: ResponseSink, PausedResult {
     private struct State {
         /// The frame that is being written, beginning with room for its header.
@@ -73,18 +73,9 @@ final class DqliteResultSink: ResponseSink, PausedResult {
         self.hand(over: buffer, isFailure: isFailure)
     }
 
-    private func hand(over frame: ByteBuffer, isFailure: Bool = false, counted: Int = 0) {
-        if self.isStarting {
-            self.connection.value.answered(frame, isFailure: isFailure, counted: counted)
-        } else {
-            self.eventLoop.execute {
-                self.connection.value.answered(frame, isFailure: isFailure, counted: counted)
-            }
-        }
+    private func hand(over buffer: ByteBuffer, isFailure: Bool) {
+        self.eventLoop.execute { self.connection.value.answered(buffer, isFailure: isFailure, counted: 0) }
     }
-
-    /// Whether this is called by the connection, which is just giving the request to the engine: then it takes the answer at once.
-    private var isStarting: Bool { self.eventLoop.inEventLoop && self.connection.value.isStarting }
 
     // MARK: Results
 
@@ -112,7 +103,9 @@ final class DqliteResultSink: ResponseSink, PausedResult {
             // What a result's last part adds is bounded by the size of a part; small ones are not worth counting.
             let counted = count >= Self.smallestCounted ? count : 0
             if counted > 0 { self.budget.add(counted) }
-            self.hand(over: frame, counted: counted)
+            self.eventLoop.execute { [frame] in
+                self.connection.value.answered(frame, isFailure: false, counted: counted)
+            }
             return false
         }
         let goesOn = self.state.withLock { state in
@@ -120,11 +113,7 @@ final class DqliteResultSink: ResponseSink, PausedResult {
             state.isWaiting = !self.budget.add(count, of: self)
             return !state.isWaiting
         }
-        if self.isStarting {
-            self.connection.value.partProduced(frame)
-        } else {
-            self.eventLoop.execute { [frame] in self.connection.value.partProduced(frame) }
-        }
+        self.eventLoop.execute { [frame] in self.connection.value.partProduced(frame) }
         return goesOn
     }
 

@@ -232,35 +232,6 @@ struct DqliteHandlerTests {
 
     // MARK: Requests for the engine
 
-    /// As short reads are: the engine answers before it returns.
-    @Test func `Answers that come at once leave in order, before the next request runs`() throws {
-        let test = try self.opened()
-        let session = test.storage.sessions[0]
-        session.state.withLock { state in
-            state.started = { [unowned session] sink in
-                let number = session.runs.count
-                for more in [true, false] {
-                    sink.write(atLeast: 8) { memory in
-                        memory.storeBytes(of: UInt64(number), as: UInt64.self)
-                        return 8
-                    }
-                    #expect(sink.endPart(more: more) == more)
-                }
-            }
-        }
-        try test.send(QuerySQLRequest(sql: "a"))
-        try test.send(QuerySQLRequest(sql: "b"))
-        session.state.withLock { $0.started = { $0.failure(EngineError(code: 1, message: "no")) } }
-        try test.send(QuerySQLRequest(sql: "c"))
-        let frames = try test.frames()
-        #expect(
-            frames.map { $0.body.getInteger(at: $0.body.readerIndex, endianness: .little) } == [
-                1, 1, 2, 2, 1 as UInt64,
-            ])
-        #expect(frames.map(\.header.code).prefix(4).allSatisfy { $0 == ResponseCode.rows.rawValue })
-        #expect(session.runs.count == 3)
-    }
-
     @Test func pipelinedRequestsRunInTurn() throws {
         let test = try self.opened()
         for sql in ["a", "b", "c"] { try test.send(ExecSQLRequest(sql: sql)) }

@@ -49,8 +49,6 @@ final class FakeSession: StorageSession {
         var isPaused = false
         /// Whether the engine has closed it.
         var isOver = false
-        /// Called when a request comes, which it may answer at once.
-        var started: @Sendable (any ResponseSink) -> Void = { _ in }
     }
 
     let database: String
@@ -81,7 +79,6 @@ final class FakeSession: StorageSession {
                     code: code, revision: revision, body: body, timeout: timeout,
                     requiresTransaction: requiresTransaction, isCurrent: isCurrent, sink: sink))
         }
-        self.state.withLock { $0.started }(sink)
     }
 
     func resume() {
