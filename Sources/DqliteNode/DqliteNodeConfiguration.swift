@@ -38,6 +38,8 @@ public struct DqliteNodeConfiguration: Sendable {
     public var acceptedChannelInitializer: (@Sendable (any Channel) throws -> Void)?
     /// The loops that serve connections. nil: those that NIO shares by all of the process.
     public var eventLoopGroup: (any EventLoopGroup)?
+    /// The forms of the streams to nodes with these ids, whatever form those use. For tests.
+    var peerForms: [UInt64: PeerForm] = [:]
 
     /// The configuration of a node at `address` with its data in `dataDirectory`; the rest by its defaults.
     public init(address: NodeAddress, dataDirectory: String) {
