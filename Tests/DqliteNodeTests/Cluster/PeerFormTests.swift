@@ -63,7 +63,6 @@ extension ClusterTests {
                 }
                 try await cluster.start(other)
                 try await Self.expectEqualDatabases(cluster)
-                #expect(try await cluster.leader() == leader)
             }
         }
 
