@@ -41,6 +41,8 @@ public struct DqliteNodeConfiguration: Sendable {
     /// Fewer make a node faster that has the machine for itself, as the `dqlite` program does with half of them: what comes at
     /// the same time for one loop shares system calls, and the databases and the log have threads of their own.
     public var eventLoopGroup: (any EventLoopGroup)?
+    /// The forms of the streams to nodes with these ids, whatever form those use. For tests.
+    var peerForms: [UInt64: PeerForm] = [:]
 
     /// The configuration of a node at `address` with its data in `dataDirectory`; the rest by its defaults.
     public init(address: NodeAddress, dataDirectory: String) {

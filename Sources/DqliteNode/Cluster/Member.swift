@@ -59,8 +59,8 @@ final class Member: Sendable {
             self.start = start
             let group = configuration.eventLoops
             let transport = PeerTransport(
-                id: configuration.id, address: address, group: group, dial: configuration.dial ?? dialByTCP,
-                logger: logger)
+                id: configuration.id, address: address, forms: configuration.peerForms, group: group,
+                dial: configuration.dial ?? dialByTCP, logger: logger)
             self.transport = transport
             let watchers = self.watchers
             let snapshots = Snapshots()
@@ -132,11 +132,15 @@ final class Member: Sendable {
 extension Member: PeerReceiver {
     var maximumMessageSize: Int { self.configuration.raft.maximumEntrySize + (1 << 20) }
 
-    func connected(_ node: NodeID, address: String) { self.transport.learned(node, address: address) }
+    func connected(_ node: NodeID, address: String, form: PeerForm) {
+        self.transport.learned(node, address: address, form: form)
+    }
 
     func received(_ message: PeerMessage, from node: NodeID) {
         switch message {
-        case .raft(let message): self.driver.append(.message(message, from: node))
+        case .raft(let message):
+            if case .appendEntriesResult(let result) = message { self.snapshots.answered(by: node, result) }
+            self.driver.append(.message(message, from: node))
         case .readIndex(.request(let context)):
             self.driver.append(
                 .read { [transport] index in transport.send(.result(context: context, index: index), to: node) })

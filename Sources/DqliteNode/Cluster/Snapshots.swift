@@ -11,6 +11,8 @@ final class Snapshots: Sendable {
         var target: NodeID
         /// What ends it; nil: it has no connection yet.
         var cancel: (@Sendable () -> Void)?
+        /// In the C form: what to tell when the target has everything through a place.
+        var answered: (index: LogIndex, tell: @Sendable () -> Void)?
         /// The log has not waited for it.
         var isDropped = false
     }
@@ -23,6 +25,8 @@ final class Snapshots: Sendable {
     }
 
     private let state = Mutex(State())
+    /// Copies of which the answers come with those to entries.
+    private let awaitsAnswers = Atomic<Int>(0)
 
     func serve(_ member: Member) { self.state.withLock { $0.member = member } }
 
@@ -44,49 +48,108 @@ final class Snapshots: Sendable {
     }
 
     private func send(to node: NodeID, stream: UInt64, _ member: Member) {
-        let source: EngineSnapshotSource
-        let metadata: SnapshotMetadata
-        let address: String
+        let form = member.transport.form(of: node)
+        // Later it may be another one, in which this node does not lead.
+        let term = member.driver.view.term
         do {
-            guard let engine = member.engines.engine, let known = member.transport.address(of: node) else {
+            guard let engine = member.engines.engine, let address = member.transport.address(of: node) else {
                 throw SnapshotError(.cancelled, "the member is not known any more")
             }
-            address = known
             // From here on the log keeps what the receiver will need.
             let copy = try engine.beginCopy { member.driver.append(.stream(stream, start: $0)) }
-            source = EngineSnapshotSource(copy)
-            metadata = try member.metadata(at: copy.start)
+            member.logger.notice(
+                "A member lags behind the log: it gets a copy of the databases",
+                metadata: [
+                    "dqlite.peer": "\(node)", "dqlite.bytes": "\(copy.size)", "dqlite.index": "\(copy.start)",
+                    "dqlite.form": "\(form)",
+                ])
+            switch form {
+            case .native: try self.send(copy, term, to: node, at: address, stream: stream, member)
+            case .c: try self.sendSettled(copy, term, to: node, at: address, stream: stream, member)
+            }
         } catch {
             let reason = (error as? EngineError)?.message ?? "\(error)"
-            return self.ended(node, stream: stream, member, .failure(SnapshotError(.engine, reason)))
+            self.ended(node, stream: stream, member, .failure(SnapshotError(.engine, reason)))
         }
-        member.logger.notice(
-            "A member lags behind the log: it gets a copy of the databases",
-            metadata: ["dqlite.peer": "\(node)", "dqlite.bytes": "\(source.size)", "dqlite.index": "\(metadata.index)"])
-        let dial = member.configuration.dial ?? dialByTCP
-        let greeting = member.transport.greeting
-        let term = member.driver.view.term
-        dial(address, member.configuration.eventLoops.next()).flatMap { channel in
-            greeting.greet(channel, expecting: node.rawValue)
-        }.flatMapThrowing { channel in
+    }
+
+    /// Sends files as they are, whose entries follow.
+    private func send(
+        _ copy: EngineCopy, _ term: Term, to node: NodeID, at address: String, stream: UInt64, _ member: Member
+    ) throws {
+        let source = EngineSnapshotSource(copy)
+        let metadata = try member.metadata(at: copy.start)
+        self.dial(node, at: address, form: .native, stream: stream, member) { channel in
             let sender = SnapshotSender(source: source, term: term, metadata: metadata) { result in
                 self.ended(node, stream: stream, member, result)
             }
             try channel.pipeline.syncOperations.addHandler(sender)
             let bound = NIOLoopBound(sender, eventLoop: channel.eventLoop)
-            let cancel = { @Sendable in
-                channel.eventLoop.execute {
-                    bound.value.cancel(because: "the log has become too long to wait for the copy")
-                }
+            self.began(stream) {
+                channel.eventLoop.execute { bound.value.cancel(because: Self.tooLong) }
             }
-            let isDropped = self.state.withLock { state in
-                state.copies[stream]?.cancel = cancel
-                return state.copies[stream]?.isDropped ?? true
+        }
+    }
+
+    /// Sends files that are as they were at one entry, in the C form.
+    private func sendSettled(
+        _ copy: EngineCopy, _ term: Term, to node: NodeID, at address: String, stream: UInt64, _ member: Member
+    ) throws {
+        try SnapshotFiles.makeDirectory(member.directory.outgoing, mayExist: true)
+        let source = try SettledSource(
+            copy, log: member.log, in: "\(member.directory.outgoing)/\(stream)",
+            room: member.configuration.storage.maximumLogSize,
+            isWanted: {
+                self.state.withLock { $0.copies[stream]?.isDropped == false } && member.engines.engine != nil
+            }, metadata: member.metadata(at:))
+        let index = source.metadata.index
+        member.driver.append(.stream(stream, start: index))
+        self.dial(node, at: address, form: .c, stream: stream, member) { channel in
+            let sender = InstallSnapshotSender(source: source, term: term) { result in
+                self.ended(node, stream: stream, member, result)
             }
-            if isDropped { cancel() }
-        }.whenFailure { error in
+            let bound = NIOLoopBound(sender, eventLoop: channel.eventLoop)
+            self.awaitsAnswers.add(1, ordering: .relaxed)
+            self.state.withLock { state in
+                state.copies[stream]?.answered = (index, { channel.eventLoop.execute { bound.value.answered() } })
+            }
+            try channel.pipeline.syncOperations.addHandler(sender)
+            self.began(stream) {
+                channel.eventLoop.execute { bound.value.cancel(because: Self.tooLong) }
+            }
+        }
+    }
+
+    private static let tooLong = "the log has become too long to wait for the copy"
+
+    private func dial(
+        _ node: NodeID, at address: String, form: PeerForm, stream: UInt64, _ member: Member,
+        begin: @escaping @Sendable (any Channel) throws -> Void
+    ) {
+        let dial = member.configuration.dial ?? dialByTCP
+        let greeting = member.transport.greeting
+        dial(address, member.configuration.eventLoops.next()).flatMap { channel in
+            greeting.greet(channel, expecting: node.rawValue, form: form)
+        }.flatMapThrowing(begin).whenFailure { error in
             self.ended(node, stream: stream, member, .failure(SnapshotError(.connection, "\(error)")))
         }
+    }
+
+    private func began(_ stream: UInt64, cancel: @escaping @Sendable () -> Void) {
+        let isDropped = self.state.withLock { state in
+            state.copies[stream]?.cancel = cancel
+            return state.copies[stream]?.isDropped ?? true
+        }
+        if isDropped { cancel() }
+    }
+
+    /// A member has answered entries, or a copy in the C form, for which there is no other answer.
+    func answered(by node: NodeID, _ result: AppendEntriesResult) {
+        guard self.awaitsAnswers.load(ordering: .relaxed) > 0, result.rejected == .zero else { return }
+        let told = self.state.withLock { state in
+            state.copies.values.filter { $0.target == node }.compactMap(\.answered)
+        }
+        for (index, tell) in told where result.lastLogIndex >= index { tell() }
     }
 
     /// The log has not waited for a copy: what is received would be of no use.
@@ -110,7 +173,9 @@ final class Snapshots: Sendable {
                 "A copy of the databases did not get to a member; it is tried again while it lags",
                 metadata: ["dqlite.peer": "\(node)", "error": "\(error)"])
         }
-        self.state.withLock { $0.copies[stream] = nil }
+        if self.state.withLock({ $0.copies.removeValue(forKey: stream)?.answered != nil }) {
+            self.awaitsAnswers.subtract(1, ordering: .relaxed)
+        }
         // What it is told next says how far it is; from then on the log waits for it as for any member.
         member.driver.append(.snapshotSent(node, succeeded: succeeded))
         member.driver.append(.stream(stream, start: nil))
@@ -118,9 +183,14 @@ final class Snapshots: Sendable {
 
     // MARK: Receiving
 
-    func receiver(from node: NodeID, _ member: Member) -> SnapshotReceiver {
+    /// What receives a copy from a node.
+    ///
+    /// - Parameter successor: Makes the handler of what comes after it, in the C form.
+    func receiver(
+        from node: NodeID, form: PeerForm, _ member: Member, successor: @escaping () -> any ChannelHandler
+    ) -> any ChannelHandler {
         let isExpected = Flag()
-        return SnapshotReceiver(directory: member.directory) { offer, decision in
+        let accept = { @Sendable (offer: SnapshotOffer, decision: EventLoopPromise<Void>) in
             member.driver.append(
                 .offer(offer.term, offer.metadata, from: node) { isWanted in
                     guard isWanted else {
@@ -132,7 +202,8 @@ final class Snapshots: Sendable {
                         metadata: ["dqlite.peer": "\(node)", "dqlite.bytes": "\(offer.size)"])
                     decision.succeed(())
                 })
-        } completed: { result in
+        }
+        let completed = { @Sendable (result: Result<SnapshotInstallation, SnapshotError>) in
             switch result {
             case .success(let installation):
                 if !startThread({ self.install(installation, member) }) { member.failed("the system has no thread") }
@@ -143,6 +214,13 @@ final class Snapshots: Sendable {
                     member.driver.append(.snapshotFailed)
                 }
             }
+        }
+        switch form {
+        case .native: return SnapshotReceiver(directory: member.directory, accept: accept, completed: completed)
+        case .c:
+            return InstallSnapshotReceiver(
+                directory: member.directory, contact: { member.contact(from: node) }, successor: successor,
+                accept: accept, completed: completed)
         }
     }
 
@@ -171,8 +249,10 @@ final class Snapshots: Sendable {
 }
 
 extension Member {
-    func snapshotReceiver(from node: NodeID) -> any ChannelHandler {
-        self.snapshots.receiver(from: node, self)
+    func snapshotReceiver(
+        from node: NodeID, form: PeerForm, successor: @escaping () -> any ChannelHandler
+    ) -> any ChannelHandler {
+        self.snapshots.receiver(from: node, form: form, self, successor: successor)
     }
 
     /// What is to be known of an entry of the log that a copy begins with.

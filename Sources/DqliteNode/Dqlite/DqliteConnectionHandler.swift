@@ -255,7 +255,7 @@ final class DqliteConnectionHandler: ChannelDuplexHandler, RemovableChannelHandl
         }
         let rest = self.received
         self.abandon()
-        peers.connected(NodeID(connect.serverID), address: connect.address)
+        peers.connected(NodeID(connect.serverID), address: connect.address, form: .c)
         let handler = PeerHandler(
             node: self.node, receiver: peers, form: .c, sender: NodeID(connect.serverID), logger: self.logger)
         context.replace(self, with: handler, received: rest)

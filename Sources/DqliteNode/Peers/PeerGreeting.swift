@@ -12,17 +12,33 @@ struct PeerGreeting: Sendable {
 
     /// Greets whoever is at the other end of a new connection. To be called on its event loop.
     ///
-    /// - Returns: The connection, when it is the expected node that has answered; otherwise it is closed.
-    func greet(_ channel: any Channel, expecting id: UInt64) -> EventLoopFuture<any Channel> {
+    /// - Returns: The connection, when it is the expected node that has answered; otherwise it is closed. In the C form nobody
+    ///   answers.
+    func greet(_ channel: any Channel, expecting id: UInt64, form: PeerForm) -> EventLoopFuture<any Channel> {
+        switch form {
+        case .native: self.greet(channel, expecting: id)
+        case .c:
+            channel.eventLoop.makeCompletedFuture {
+                try self.write(Preface.dqlite, channel)
+                return channel
+            }
+        }
+    }
+
+    private func write(_ preface: UInt64, _ channel: any Channel) throws {
+        var hello = channel.allocator.buffer(capacity: 128)
+        hello.writeInteger(preface, endianness: .little)
+        try hello.writeDqliteRequest(ConnectRequest(serverID: self.id, address: self.address))
+        channel.writeAndFlush(hello, promise: nil)
+    }
+
+    private func greet(_ channel: any Channel, expecting id: UInt64) -> EventLoopFuture<any Channel> {
         let answer = channel.eventLoop.makePromise(of: DqliteFrame.self)
         let handler = AnswerHandler()
         do {
             try channel.pipeline.syncOperations.addHandler(handler)
             handler.expect(answer, timeout: Self.timeout, eventLoop: channel.eventLoop)
-            var hello = channel.allocator.buffer(capacity: 128)
-            hello.writeInteger(Preface.raft, endianness: .little)
-            try hello.writeDqliteRequest(ConnectRequest(serverID: self.id, address: self.address))
-            channel.writeAndFlush(hello, promise: nil)
+            try self.write(Preface.raft, channel)
         } catch {
             answer.fail(error)
         }

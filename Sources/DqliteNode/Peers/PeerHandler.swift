@@ -11,10 +11,14 @@ protocol PeerReceiver: Sendable {
     /// Bytes of the longest message that is taken, in one piece or in parts.
     var maximumMessageSize: Int { get }
     /// A node has connected, and says where it is reached.
-    func connected(_ node: NodeID, address: String)
+    func connected(_ node: NodeID, address: String, form: PeerForm)
     func received(_ message: PeerMessage, from node: NodeID)
     /// A node wants to send a copy of all databases.
-    func snapshotReceiver(from node: NodeID) -> any ChannelHandler
+    ///
+    /// - Parameter successor: Makes the handler of what comes after it, in the C form.
+    func snapshotReceiver(
+        from node: NodeID, form: PeerForm, successor: @escaping () -> any ChannelHandler
+    ) -> any ChannelHandler
     /// Bytes came from a node, though no whole message yet.
     func contact(from node: NodeID)
 }
@@ -52,11 +56,12 @@ final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
         do {
             if self.sender == nil { try self.readConnect(context: context) }
             guard let sender = self.sender else { return }
-            if self.form == .native, RaftCodec.beginsSnapshot(self.received) {
-                return self.becomeReceiver(of: sender, context: context)
-            }
             var isWhole = false
-            while let message = try self.nextMessage() {
+            while true {
+                if self.assembled == nil, RaftCodec.beginsSnapshot(self.received, form: self.form) {
+                    return self.becomeReceiver(of: sender, context: context)
+                }
+                guard let message = try self.nextMessage() else { break }
                 self.receiver.received(message, from: sender)
                 isWhole = true
             }
@@ -77,7 +82,7 @@ final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
         let request: ConnectRequest = try frame.body.dqliteMessage()
         guard request.serverID != 0, request.serverID != self.node.id else { return context.close(promise: nil) }
         self.sender = NodeID(request.serverID)
-        self.receiver.connected(NodeID(request.serverID), address: request.address)
+        self.receiver.connected(NodeID(request.serverID), address: request.address, form: self.form)
         // So that the other node knows whom it has reached.
         var answer = context.channel.allocator.buffer(capacity: 64)
         _ = answer.writeDqliteAnswer(ServerResponse(serverID: self.node.id, address: self.node.address))
@@ -88,7 +93,11 @@ final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
     private func becomeReceiver(of sender: NodeID, context: ChannelHandlerContext) {
         let rest = self.received
         self.received = ByteBuffer()
-        context.replace(self, with: self.receiver.snapshotReceiver(from: sender), received: rest)
+        let (node, receiver, form, logger) = (self.node, self.receiver, self.form, self.logger)
+        let handler = receiver.snapshotReceiver(from: sender, form: form) {
+            PeerHandler(node: node, receiver: receiver, form: form, sender: sender, logger: logger)
+        }
+        context.replace(self, with: handler, received: rest)
     }
 
     private func nextMessage() throws(WireError) -> PeerMessage? {

@@ -34,6 +34,7 @@ final class PeerLink: @unchecked Sendable {
     private let greeting: PeerGreeting
     private let logger: Logger
     private var address: String
+    private var form: PeerForm
     private var state = State.closed
     private var waiting: [ByteBuffer] = []
     /// Parts of long messages, and the messages with entries behind them.
@@ -45,11 +46,12 @@ final class PeerLink: @unchecked Sendable {
     private var surplus = 0
 
     init(
-        id: NodeID, address: String, greeting: PeerGreeting, eventLoop: any EventLoop,
+        id: NodeID, address: String, form: PeerForm, greeting: PeerGreeting, eventLoop: any EventLoop,
         dial: @escaping DqliteNodeConfiguration.Dial, logger: Logger
     ) {
         self.id = id
         self.address = address
+        self.form = form
         self.greeting = greeting
         self.eventLoop = eventLoop
         self.dial = dial
@@ -60,8 +62,10 @@ final class PeerLink: @unchecked Sendable {
 
     func send(_ messages: [DqliteRaft.Message]) { self.eventLoop.execute { self.write(messages) } }
 
+    /// Sends a question about a read, or an answer, which C nodes do not know.
     func send(_ message: ReadIndexMessage) {
         self.eventLoop.execute {
+            guard self.form == .native else { return }
             if let frame = RaftCodec.frame(message, allocator: ByteBufferAllocator()) { self.write([frame]) }
         }
     }
@@ -70,6 +74,17 @@ final class PeerLink: @unchecked Sendable {
         self.eventLoop.execute {
             guard self.address != address else { return }
             self.address = address
+            if case .open(let channel) = self.state { channel.close(promise: nil) }
+        }
+    }
+
+    /// The other node speaks that form: from the next connection on it is spoken to in it.
+    func update(form: PeerForm) {
+        self.eventLoop.execute {
+            guard self.form != form else { return }
+            self.form = form
+            self.waiting = []
+            self.bulk = []
             if case .open(let channel) = self.state { channel.close(promise: nil) }
         }
     }
@@ -91,11 +106,12 @@ final class PeerLink: @unchecked Sendable {
         let allocator = ByteBufferAllocator()
         for message in messages {
             guard case .appendEntries(var append) = message else {
-                if let mark = RaftCodec.roundMark(of: message, allocator: allocator) { frames.append(mark) }
-                if let frame = RaftCodec.frame(message, allocator: allocator) { frames.append(frame) }
+                frames += RaftCodec.frames(of: message, form: self.form, allocator: allocator)
                 continue
             }
             if append.entries.isEmpty, !self.bulk.isEmpty {
+                // A C node answers by the end of its log, whatever is asked for: nothing may overtake entries there.
+                guard self.form == .native else { continue }
                 // It overtakes entries that are still on their way: all that it may say is that the leader is there.
                 append.previousIndex = .zero
                 append.previousTerm = .zero
@@ -104,14 +120,14 @@ final class PeerLink: @unchecked Sendable {
             guard let frame = RaftCodec.frame(.appendEntries(append), allocator: allocator) else {
                 continue
             }
-            if !append.entries.isEmpty, !self.bulk.isEmpty || self.isFull || frame.readableBytes > 4 * Self.partSize {
+            let isLong = frame.readableBytes > 4 * Self.partSize
+            if !append.entries.isEmpty, !self.bulk.isEmpty || self.isFull || isLong {
                 guard case .open = self.state else { continue }
-                let isLong = frame.readableBytes > 4 * Self.partSize
                 self.bulk.append(
-                    contentsOf: isLong
+                    contentsOf: isLong && self.form == .native
                         ? RaftCodec.parts(of: frame, size: Self.partSize, allocator: allocator) : [frame])
             } else {
-                if let mark = RaftCodec.roundMark(of: .appendEntries(append), allocator: allocator) {
+                if let mark = RaftCodec.roundMark(of: .appendEntries(append), form: self.form, allocator: allocator) {
                     frames.append(mark)
                 }
                 frames.append(frame)
@@ -151,18 +167,23 @@ final class PeerLink: @unchecked Sendable {
 
     private func connect() {
         self.state = .connecting
+        let form = self.form
         self.dial(self.address, self.eventLoop).flatMap { channel in
-            self.greeting.greet(channel, expecting: self.id.rawValue)
+            self.greeting.greet(channel, expecting: self.id.rawValue, form: form)
         }.whenComplete { result in
             switch result {
-            case .success(let channel): self.opened(channel)
+            case .success(let channel): self.opened(channel, form)
             case .failure(let error): self.failed(error)
             }
         }
     }
 
-    private func opened(_ channel: any Channel) {
+    private func opened(_ channel: any Channel, _ form: PeerForm) {
         guard !self.isStopped else { return channel.close(promise: nil) }
+        guard form == self.form else {
+            channel.close(promise: nil)
+            return self.connect()
+        }
         do {
             try channel.pipeline.syncOperations.addHandler(PeerLinkHandler(link: self))
         } catch {

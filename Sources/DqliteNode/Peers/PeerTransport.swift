@@ -10,6 +10,8 @@ final class PeerTransport: RaftTransport {
         /// Where nodes are reached that have connected; the configuration, where it names them, knows better.
         var addresses: [NodeID: String] = [:]
         var members: [NodeID: String] = [:]
+        /// Those of both that have opened their last stream in the C form.
+        var cNodes: Set<NodeID> = []
         var isStopped = false
 
         mutating func learn(_ node: NodeID, _ address: String) {
@@ -18,6 +20,7 @@ final class PeerTransport: RaftTransport {
                 let other = self.addresses.keys.first
             {
                 self.addresses[other] = nil
+                self.cNodes.remove(other)
                 self.links.removeValue(forKey: other)?.stop()
             }
             self.addresses[node] = address
@@ -26,6 +29,7 @@ final class PeerTransport: RaftTransport {
     }
 
     let greeting: PeerGreeting
+    private let forms: [UInt64: PeerForm]
     private let group: any EventLoopGroup
     private let dial: DqliteNodeConfiguration.Dial
     private let logger: Logger
@@ -34,11 +38,14 @@ final class PeerTransport: RaftTransport {
     /// Nodes that are remembered though they are no members.
     private static let maximumStrangers = 64
 
+    /// - Parameter forms: Of the streams to those nodes, whatever they use themselves.
     init(
-        id: UInt64, address: String, group: any EventLoopGroup, dial: @escaping DqliteNodeConfiguration.Dial,
+        id: UInt64, address: String, forms: [UInt64: PeerForm], group: any EventLoopGroup,
+        dial: @escaping DqliteNodeConfiguration.Dial,
         logger: Logger
     ) {
         self.greeting = PeerGreeting(id: id, address: address)
+        self.forms = forms
         self.group = group
         self.dial = dial
         self.logger = logger
@@ -67,14 +74,27 @@ final class PeerTransport: RaftTransport {
             // Who was removed still gets the messages that say so.
             for (id, address) in state.members where members[id] == nil { state.learn(id, address) }
             state.members = members
+            state.cNodes.formIntersection(Set(members.keys).union(state.addresses.keys))
         }
     }
 
-    /// A node has said where it is reached.
-    func learned(_ node: NodeID, address: String) {
+    /// A node has opened a stream in that form, and said where it is reached.
+    func learned(_ node: NodeID, address: String, form: PeerForm) {
         self.state.withLock { state in
             if state.members[node] == nil { state.learn(node, address) }
+            switch form {
+            case .native: state.cNodes.remove(node)
+            case .c: if state.members[node] ?? state.addresses[node] != nil { state.cNodes.insert(node) }
+            }
+            state.links[node]?.update(form: self.form(of: node, state))
         }
+    }
+
+    /// The form in which a node is spoken to.
+    func form(of node: NodeID) -> PeerForm { self.state.withLock { self.form(of: node, $0) } }
+
+    private func form(of node: NodeID, _ state: borrowing State) -> PeerForm {
+        self.forms[node.rawValue] ?? (state.cNodes.contains(node) ? .c : .native)
     }
 
     /// Where a node is reached; nil: nobody has said.
@@ -96,8 +116,8 @@ final class PeerTransport: RaftTransport {
             guard !state.isStopped, let address = state.members[node] ?? state.addresses[node] else { return nil }
             if let link = state.links[node] { return link }
             let link = PeerLink(
-                id: node, address: address, greeting: self.greeting, eventLoop: self.group.next(), dial: self.dial,
-                logger: self.logger)
+                id: node, address: address, form: self.form(of: node, state), greeting: self.greeting,
+                eventLoop: self.group.next(), dial: self.dial, logger: self.logger)
             state.links[node] = link
             return link
         }

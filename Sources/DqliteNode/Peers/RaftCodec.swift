@@ -13,14 +13,6 @@ enum PeerMessage: Sendable {
     case round(UInt64)
 }
 
-/// The form that both ends of a stream use.
-enum PeerForm: Hashable, Sendable {
-    /// Between nodes of ours.
-    case native
-    /// To and from C nodes: without rounds, parts and questions about reads.
-    case c
-}
-
 /// Messages of Raft as frames: the number of the message, the length of its header, the header, and a payload.
 enum RaftCodec {
     private enum Code {
@@ -37,14 +29,29 @@ enum RaftCodec {
         static let snapshotBegin: UInt64 = 64
     }
 
+    /// As in C nodes.
+    static let maximumHeaderSize: UInt64 = 4 << 20
+
     private static let disruptLeader: UInt64 = 1
     private static let preVote: UInt64 = 2
     private static let preVoteResult: UInt64 = 1
 
     // MARK: Writing
 
-    /// The frame of the round that a message belongs to, which goes before it; nil: of none.
-    static func roundMark(of message: DqliteRaft.Message, allocator: ByteBufferAllocator) -> ByteBuffer? {
+    /// The frames of a message: its round, if it is told, and the message.
+    static func frames(
+        of message: DqliteRaft.Message, form: PeerForm, allocator: ByteBufferAllocator
+    ) -> [ByteBuffer] {
+        guard let frame = Self.frame(message, allocator: allocator) else { return [] }
+        guard let mark = Self.roundMark(of: message, form: form, allocator: allocator) else { return [frame] }
+        return [mark, frame]
+    }
+
+    /// The frame of the round that a message belongs to, which goes before it; nil: of none, or the form has no rounds.
+    static func roundMark(
+        of message: DqliteRaft.Message, form: PeerForm, allocator: ByteBufferAllocator
+    ) -> ByteBuffer? {
+        guard form == .native else { return nil }
         let round: UInt64
         switch message {
         case .appendEntries(let append): round = append.round
@@ -54,7 +61,8 @@ enum RaftCodec {
         return round == 0 ? nil : Self.frame(RoundMark(round: round), allocator)
     }
 
-    /// The frame of a message, without its round; nil: it has none.
+    /// The frame of a message, without its round, the same in both forms; nil: it has none, since a snapshot travels on a
+    /// connection of its own.
     static func frame(_ message: DqliteRaft.Message, allocator: ByteBufferAllocator) -> ByteBuffer? {
         switch message {
         case .requestVote(let vote):
@@ -126,8 +134,12 @@ enum RaftCodec {
     // MARK: Reading
 
     /// Whether a stream begins to bring a copy of all databases.
-    static func beginsSnapshot(_ buffer: ByteBuffer) -> Bool {
-        buffer.getInteger(at: buffer.readerIndex, endianness: .little) == Code.snapshotBegin
+    static func beginsSnapshot(_ buffer: ByteBuffer, form: PeerForm) -> Bool {
+        guard let code: UInt64 = buffer.getInteger(at: buffer.readerIndex, endianness: .little) else { return false }
+        return switch form {
+        case .native: code == Code.snapshotBegin
+        case .c: code & 0xffff == Code.installSnapshot
+        }
     }
 
     /// The size of the frame that begins a buffer, as far as it can be told.
@@ -139,7 +151,7 @@ enum RaftCodec {
         guard let code: UInt64 = buffer.getInteger(at: start, endianness: .little),
             let length: UInt64 = buffer.getInteger(at: start + 8, endianness: .little)
         else { return nil }
-        guard length > 0, length <= UInt64(4 << 20) else { throw Self.error(.impossibleLength) }
+        guard length > 0, length <= Self.maximumHeaderSize else { throw Self.error(.impossibleLength) }
         let header = Int(length)
         guard buffer.readableBytes >= 16 + header else { return nil }
         func word(_ offset: Int) throws(WireError) -> UInt64 {

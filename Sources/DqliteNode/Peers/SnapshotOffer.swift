@@ -10,13 +10,29 @@ struct SnapshotOffer: Hashable, Sendable {
     var size: UInt64
 
     init(_ begin: SnapshotBegin) throws(SnapshotError) {
-        self.term = Term(begin.term)
-        self.size = begin.size
+        try self.init(
+            term: begin.term, size: begin.size, index: begin.lastIndex, indexTerm: begin.lastTerm,
+            configuration: begin.configuration, configurationIndex: begin.configurationIndex)
+    }
+
+    init(_ head: InstallSnapshotHead) throws(SnapshotError) {
+        let message = head.message
+        try self.init(
+            term: message.term, size: head.dataSize, index: message.lastIndex, indexTerm: message.lastTerm,
+            configuration: message.configuration, configurationIndex: message.configurationIndex)
+    }
+
+    private init(
+        term: UInt64, size: UInt64, index: UInt64, indexTerm: UInt64, configuration: [UInt8],
+        configurationIndex: UInt64
+    ) throws(SnapshotError) {
+        self.term = Term(term)
+        self.size = size
         do throws(Configuration.DecodingError) {
             self.metadata = SnapshotMetadata(
-                index: LogIndex(begin.lastIndex), term: Term(begin.lastTerm),
-                configuration: try Configuration(decoding: begin.configuration),
-                configurationIndex: LogIndex(begin.configurationIndex))
+                index: LogIndex(index), term: Term(indexTerm),
+                configuration: try Configuration(decoding: configuration),
+                configurationIndex: LogIndex(configurationIndex))
         } catch {
             throw SnapshotError(.malformed, "the configuration of the snapshot cannot be read: \(error)")
         }

@@ -126,6 +126,34 @@ final class IncomingSnapshot: Sendable {
         }
     }
 
+    /// Writes a page over what has come of the file, or behind it.
+    func write(_ bytes: UnsafeRawBufferPointer, page: UInt64) throws(SnapshotError) {
+        let step = self.step
+        try self.change { state throws(SnapshotError) in
+            guard let file = state.file, file.offset == file.size else {
+                throw SnapshotError(.malformed, "a page comes before its file")
+            }
+            guard page > 0, page <= UInt64(UInt32.max) else {
+                throw SnapshotError(.malformed, "page \(page) cannot be")
+            }
+            try step(.writeFile(file.name))
+            try SnapshotFiles.write(bytes, to: file.descriptor, at: (Int(page) - 1) * bytes.count, path: file.path)
+            state.size += bytes.count
+        }
+    }
+
+    /// Makes the file as long as so many bytes.
+    func resizeFile(to size: UInt64) throws(SnapshotError) {
+        let step = self.step
+        try self.change { state throws(SnapshotError) in
+            guard let file = state.file, file.offset == file.size, let size = Int(exactly: size) else {
+                throw SnapshotError(.malformed, "a file ends before it began")
+            }
+            try step(.writeFile(file.name))
+            try SnapshotFiles.resize(file.descriptor, to: size, path: file.path)
+        }
+    }
+
     /// Ends the file, durably. It may hold pages of entries up to `intent`.
     func endFile(intent: LogIndex) throws(SnapshotError) {
         guard intent <= Self.maximumIndex else {

@@ -1,3 +1,5 @@
+import NIOCore
+
 #if canImport(Glibc)
     import Glibc
 #elseif canImport(Musl)
@@ -15,8 +17,8 @@ enum SnapshotFiles {
         return false
     }
 
-    static func makeDirectory(_ path: String) throws(SnapshotError) {
-        guard mkdir(path, 0o700) == 0 else { throw Self.failure("create", path) }
+    static func makeDirectory(_ path: String, mayExist: Bool = false) throws(SnapshotError) {
+        guard mkdir(path, 0o700) == 0 || mayExist && errno == EEXIST else { throw Self.failure("create", path) }
     }
 
     static func rename(_ path: String, to newPath: String) throws(SnapshotError) {
@@ -69,6 +71,10 @@ enum SnapshotFiles {
         try result.get()
     }
 
+    static func resize(_ descriptor: CInt, to size: Int, path: String) throws(SnapshotError) {
+        guard ftruncate(descriptor, off_t(size)) == 0 else { throw Self.failure("cut", path) }
+    }
+
     static func sync(_ descriptor: CInt, path: String) throws(SnapshotError) {
         #if canImport(Darwin)
             // On Darwin fsync leaves the bytes in the cache of the disk.
@@ -77,6 +83,38 @@ enum SnapshotFiles {
             let result = fsync(descriptor)
         #endif
         guard result == 0 else { throw Self.failure("sync", path) }
+    }
+
+    /// Bytes that can be written in the file system of a directory.
+    static func freeBytes(_ path: String) throws(SnapshotError) -> Int {
+        var status = statvfs()
+        guard statvfs(path, &status) == 0 else { throw Self.failure("look at", path) }
+        let (bytes, isMore) = UInt64(status.f_bavail).multipliedReportingOverflow(by: UInt64(status.f_frsize))
+        return isMore ? Int.max : Int(clamping: bytes)
+    }
+
+    /// Opens a file for reading.
+    static func openForReading(_ path: String) throws(SnapshotError) -> CInt {
+        let descriptor = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC)
+        guard descriptor >= 0 else { throw Self.failure("open", path) }
+        return descriptor
+    }
+
+    /// Bytes of a file, at least one, as many as are wanted or there are.
+    static func read(
+        _ descriptor: CInt, at offset: Int, maximumSize: Int, path: String
+    ) throws(SnapshotError) -> ByteBuffer {
+        var buffer = ByteBufferAllocator().buffer(capacity: maximumSize)
+        while true {
+            var result = 0
+            buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: maximumSize) { memory in
+                result = pread(descriptor, memory.baseAddress!, maximumSize, off_t(offset))
+                return max(0, result)
+            }
+            if result > 0 { return buffer }
+            guard result < 0 else { throw SnapshotError(.damaged, "\(path) has no more than \(offset) bytes") }
+            guard errno == EINTR else { throw Self.failure("read", path) }
+        }
     }
 
     /// The whole of a file that is at most so large. nil: there is none.

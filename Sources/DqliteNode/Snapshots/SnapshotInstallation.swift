@@ -48,12 +48,13 @@ struct SnapshotInstallation: Sendable {
 
     // MARK: At the start of a node
 
-    /// The snapshot whose installation a crash has interrupted. nil: there is none. What was received in part, and old files, are
-    /// removed.
+    /// The snapshot whose installation a crash has interrupted. nil: there is none. What was received in part, what was
+    /// to be sent, and old files, are removed.
     static func find(
         in directory: DataDirectory, step: @escaping InstallationStepHook = { _ in }
     ) throws(SnapshotError) -> SnapshotInstallation? {
         try SnapshotFiles.removeTree(directory.incoming)
+        try SnapshotFiles.removeTree(directory.outgoing)
         guard try SnapshotFiles.exists(directory.installing) else {
             try SnapshotFiles.removeTree(directory.replaced)
             return nil
@@ -174,6 +175,8 @@ extension DataDirectory {
     var incoming: String { self.path + "/incoming" }
     /// What was received, and is to replace what the node has.
     var installing: String { self.path + "/installing" }
+    /// Copies that are made to be sent.
+    var outgoing: String { self.path + "/outgoing" }
     /// What was replaced.
     var replaced: String { self.path + "/replaced" }
 }

@@ -3,7 +3,7 @@ import Synchronization
 
 /// Remembers what is logged.
 final class RecordedLog: LogHandler {
-    let events = Mutex<[(level: Logger.Level, message: String)]>([])
+    let events = Mutex<[(level: Logger.Level, message: String, metadata: Logger.Metadata)]>([])
 
     var logLevel: Logger.Level {
         get { .trace }
@@ -18,5 +18,7 @@ final class RecordedLog: LogHandler {
         set {}
     }
 
-    func log(event: LogEvent) { self.events.withLock { $0.append((event.level, "\(event.message)")) } }
+    func log(event: LogEvent) {
+        self.events.withLock { $0.append((event.level, "\(event.message)", event.metadata ?? [:])) }
+    }
 }

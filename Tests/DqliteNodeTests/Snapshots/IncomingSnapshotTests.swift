@@ -43,6 +43,32 @@ import Testing
         }
     }
 
+    @Test("pages come after their file, and may be behind it")
+    func pages() throws {
+        let page = [UInt8](repeating: 7, count: 4096)
+        func write(_ snapshot: IncomingSnapshot, _ number: UInt64) throws {
+            try page.withUnsafeBytes { try snapshot.write($0, page: number) }
+        }
+        try self.withSnapshot { snapshot, directory in
+            #expect(self.code { try write(snapshot, 1) } == .malformed)
+            #expect(self.code { try snapshot.resizeFile(to: 1) } == .malformed)
+            try snapshot.beginFile("a", size: 4096)
+            #expect(self.code { try write(snapshot, 1) } == .malformed)
+            #expect(self.code { try snapshot.resizeFile(to: 1) } == .malformed)
+            try snapshot.write([UInt8](repeating: 1, count: 4096), at: 0)
+            for number in [0, 1 << 32, .max] as [UInt64] {
+                #expect(self.code { try write(snapshot, number) } == .malformed)
+            }
+            #expect(self.code { try snapshot.resizeFile(to: .max) } == .malformed)
+            try write(snapshot, 3)
+            try write(snapshot, 2)
+            try snapshot.resizeFile(to: 8192)
+            let path = directory.incoming + "/databases/a"
+            let expected = Data([UInt8](repeating: 1, count: 4096) + page)
+            #expect(FileManager.default.contents(atPath: path) == expected)
+        }
+    }
+
     @Test("messages out of order, a database twice, and too many of them")
     func order() throws {
         try self.withSnapshot { snapshot, _ in
