@@ -41,6 +41,9 @@ public struct DqliteNodeConfiguration: Sendable {
     /// Fewer make a node faster that has the machine for itself, as the `dqlite` program does with half of them: what comes at
     /// the same time for one loop shares system calls, and the databases and the log have threads of their own.
     public var eventLoopGroup: (any EventLoopGroup)?
+    /// Whether nodes may open their streams in the C form. For tests: a C node answers heartbeats by the end of its log, of which
+    /// nobody has compared the last entries, and Raft here would count them.
+    var takesCForm = false
     /// The forms of the streams to nodes with these ids, whatever form those use. For tests.
     var peerForms: [UInt64: PeerForm] = [:]
 

@@ -131,6 +131,7 @@ final class Member: Sendable {
 
 extension Member: PeerReceiver {
     var maximumMessageSize: Int { self.configuration.raft.maximumEntrySize + (1 << 20) }
+    var takesCForm: Bool { self.configuration.takesCForm }
 
     func connected(_ node: NodeID, address: String, form: PeerForm) {
         self.transport.learned(node, address: address, form: form)

@@ -253,6 +253,12 @@ final class DqliteConnectionHandler: ChannelDuplexHandler, RemovableChannelHandl
         guard let peers = self.node.peers, connect.serverID != 0, connect.serverID != self.node.id else {
             return self.close(context: context)
         }
+        guard peers.takesCForm else {
+            self.logger.warning(
+                "A node of C dqlite wants to take part in the cluster, which is not supported: it is not listened to",
+                metadata: ["dqlite.peer": "\(connect.serverID)", "dqlite.address": "\(connect.address)"])
+            return self.close(context: context)
+        }
         let rest = self.received
         self.abandon()
         peers.connected(NodeID(connect.serverID), address: connect.address, form: .c)

@@ -10,6 +10,8 @@ import NIOCore
 protocol PeerReceiver: Sendable {
     /// Bytes of the longest message that is taken, in one piece or in parts.
     var maximumMessageSize: Int { get }
+    /// Whether nodes may open their streams in the C form.
+    var takesCForm: Bool { get }
     /// A node has connected, and says where it is reached.
     func connected(_ node: NodeID, address: String, form: PeerForm)
     func received(_ message: PeerMessage, from node: NodeID)

@@ -30,6 +30,7 @@ extension ClusterTests {
         ) async throws {
             try await DqliteTestCluster.with(logger: Logger(label: "test") { _ in log }) { configuration in
                 configuration.storage.maximumLogSize = 128 << 20
+                configuration.takesCForm = true
                 if configuration.id != Self.foreign { configuration.peerForms = [Self.foreign: .c] }
             } _: { cluster in
                 try await Self.withClient(cluster) { client in

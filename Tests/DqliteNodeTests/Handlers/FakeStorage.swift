@@ -138,14 +138,14 @@ final class FakeSession: StorageSession {
 extension NodeState {
     /// A node of a test: the node 1 at 127.0.0.1:9001.
     static func forTests(
-        id: UInt64 = 1, storage: any Storage, serves: Bool = true,
+        id: UInt64 = 1, storage: any Storage, serves: Bool = true, peers: (any PeerReceiver)? = nil,
         change: (inout DqliteNodeConfiguration.Limits) -> Void = { _ in }
     ) -> NodeState {
         var limits = DqliteNodeConfiguration.Limits()
         change(&limits)
         return NodeState(
             id: id, address: "127.0.0.1:9001", failureDomain: 3, limits: limits, timeouts: .init(), storage: storage,
-            cluster: FakeCluster(id: id, serves: serves), metrics: NodeMetrics(),
+            cluster: FakeCluster(id: id, serves: serves), peers: peers, metrics: NodeMetrics(),
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     }
 }

@@ -1,4 +1,5 @@
 import DqliteFraming
+import DqliteProtocol
 import DqliteRaft
 import Logging
 import NIOCore
@@ -146,8 +147,12 @@ import Testing
         let snapshots = Outcomes<SnapshotInstallation>()
         let directory: DataDirectory
         let maximumMessageSize = 1 << 20
+        let takesCForm: Bool
 
-        init(_ directory: DataDirectory) { self.directory = directory }
+        init(_ directory: DataDirectory, takesCForm: Bool = true) {
+            self.directory = directory
+            self.takesCForm = takesCForm
+        }
 
         func connected(_ node: NodeID, address: String, form: PeerForm) {}
 
@@ -166,6 +171,25 @@ import Testing
                 directory: self.directory, threads: DiskThreads(pool: nil), contact: {}, successor: successor,
                 accept: { $1.succeed(()) }, completed: { [snapshots] in snapshots.add($0) })
         }
+    }
+
+    @Test("a node of C dqlite is listened to only where that was asked for", arguments: [false, true])
+    func connect(takesCForm: Bool) throws {
+        let follower = try SnapshotFollower()
+        #expect(try follower.open() == nil)
+        let receiver = Receiver(try #require(follower.directory), takesCForm: takesCForm)
+        let channel = EmbeddedChannel()
+        try channel.pipeline.syncOperations.addHandler(
+            DqliteConnectionHandler(
+                node: .forTests(storage: FakeStorage(), peers: receiver), isLegacy: false, logger: Self.logger))
+        try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
+        var buffer = ByteBuffer()
+        try buffer.writeDqliteRequest(ConnectRequest(serverID: 2, address: "127.0.0.1:19020"))
+        buffer.writeBytes(try RecordedFrames.frame("9.44"))
+        try channel.writeInbound(buffer)
+        channel.embeddedEventLoop.run()
+        #expect(channel.isActive == takesCForm)
+        #expect(receiver.messages.withLock { $0.count } == (takesCForm ? 1 : 0))
     }
 
     @Test("messages come before and after a snapshot on one stream", arguments: [999, 65536, 1 << 20])
