@@ -47,7 +47,9 @@ struct Convergence {
     }
 
     private func dump(_ database: String, of node: TortureNode) async throws -> [DqliteFile] {
-        var configuration = DqliteConnectionConfiguration(encoding: .protobuf)
+        // In the other encoding a dump is at most 64 MiB.
+        var configuration = DqliteConnectionConfiguration(encoding: .dqlite)
+        configuration.maximumFrameSize = 1 << 30
         configuration.callTimeout = .seconds(30)
         let connection = try await DqliteConnection.connect(
             to: .hostname("127.0.0.1", port: node.port), configuration: configuration,
