@@ -86,7 +86,7 @@ extension Database {
             // At once: while this batch counted as on its way no other overlay could begin.
             return state.gates.take(above: cut.previous)
         }
-        guard let dropped else { return self.callAgain(at: .now + .milliseconds(2)) }
+        guard let dropped else { return self.callAgain(at: self.parts.clock.now + .milliseconds(2)) }
         // Batches go in the order of their cuts, without a gap: nothing of this overlay can follow.
         self.doomOverlay(
             loss, generation: cut.generation, endingTerm: refusal == .notLeader ? Term(cut.batch.term) : nil)
@@ -108,7 +108,8 @@ extension Database {
             self.noteExistence()
             let (waiters, alarm) = self.state.withLock { state in
                 state.inFlight -= 1
-                let alarm = state.applied(index, idleLimit: self.parts.configuration.checkpointIdleLimit)
+                let alarm = state.applied(
+                    index, now: self.parts.clock.now, idleLimit: self.parts.configuration.checkpointIdleLimit)
                 // Of an overlay that is gone: the sequence numbers of another one may be further.
                 state.appliedSequence = max(state.appliedSequence, batch.lastSequence)
                 return (state.gates.take(through: state.appliedSequence), alarm)
@@ -189,6 +190,7 @@ extension Database {
         }
         self.noteExistence()
         let idleLimit = self.parts.configuration.checkpointIdleLimit
-        self.applied(alarm: self.state.withLock { $0.applied(index, idleLimit: idleLimit) })
+        let now = self.parts.clock.now
+        self.applied(alarm: self.state.withLock { $0.applied(index, now: now, idleLimit: idleLimit) })
     }
 }

@@ -53,11 +53,11 @@ final class Database: AlarmTarget {
         /// An entry is applied. In one step: who looks at it knows that the file lacks it.
         ///
         /// - Returns: When the clock is to be set to, if it is not set yet.
-        mutating func applied(_ index: LogIndex, idleLimit: Duration) -> Instant? {
+        mutating func applied(_ index: LogIndex, now: Instant, idleLimit: Duration) -> Instant? {
             let before = self.checkpoint.idleDeadline
             self.appliedIndex = index
             self.newestEntry = index
-            self.checkpoint.applied(index, now: .now, idleLimit: idleLimit)
+            self.checkpoint.applied(index, now: now, idleLimit: idleLimit)
             return before == nil ? self.checkpoint.idleDeadline : nil
         }
     }
@@ -128,7 +128,7 @@ final class Database: AlarmTarget {
     /// Asks for the turn to write on behalf of a session, which is told by ``EngineSession/turnGranted(_:)`` if it has
     /// to wait.
     func requestTurn(for session: EngineSession) -> WriterQueue.Answer {
-        let now = Instant.now
+        let now = self.parts.clock.now
         let timeout = self.parts.configuration.writeTimeout
         let answer = self.state.withLock { state in
             let answer = state.queue.request(session.number, now: now, timeout: timeout)
@@ -144,7 +144,7 @@ final class Database: AlarmTarget {
         let next = self.state.withLock { state -> (EngineSession, WriterQueue.Ticket)? in
             state.waiting[session.number] = nil
             let held = state.queue.holder?.owner == session.number
-            let waiter = state.queue.leave(session.number, now: .now)
+            let waiter = state.queue.leave(session.number, now: self.parts.clock.now)
             if held { state.writer = nil }
             guard let waiter else { return nil }
             state.writer = state.waiting.removeValue(forKey: waiter.owner)
