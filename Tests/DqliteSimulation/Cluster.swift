@@ -281,8 +281,8 @@ extension Node {
         }
         return "\(self.raft.role) of \(self.raft.leader.map(\.description) ?? "nobody") in \(self.raft.term), log "
             + "\(self.storage.firstIndex)…\(self.raft.lastIndex) (\(self.raft.durableIndex) durable), \(self.raft.commitIndex) committed, "
-            + "\(self.view.applied) applied (opens at \(self.view.opensAt)), checkpoint \(self.marks.done) of "
-            + "\(self.marks.intent), members [\(servers)]"
+            + "\(self.database.applied) applied\(self.database.isOpen ? "" : " (not open)"), checkpoint "
+            + "\(self.database.marks.done) of \(self.database.marks.intent), members [\(servers)]"
             + (peers.isEmpty ? "" : ", peers: " + peers.joined(separator: ", "))
     }
 }

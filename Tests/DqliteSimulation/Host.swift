@@ -18,9 +18,9 @@ final class Host {
     init(place: Int, seed: UInt64, shape: DatabaseShape, clock: DriftingClock) {
         self.place = place
         self.logDisk = SimulatedDisk(seed: seed)
-        self.files = DatabaseFiles(disk: SimulatedDisk(seed: seed ^ 0xf11e), pageCount: shape.pageCount)
+        self.files = DatabaseFiles(disk: SimulatedDisk(seed: seed ^ 0xf11e))
         self.clock = clock
-        self.files.begin()
+        self.files.begin(shape)
     }
 
     var id: NodeID { NodeID(UInt64(self.place) + 1) }
@@ -50,6 +50,7 @@ final class Host {
 
     /// The process is no more.
     func end() {
+        self.node?.database.end()
         self.node = nil
         self.deferred = nil
     }

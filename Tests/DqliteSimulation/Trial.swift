@@ -71,12 +71,7 @@ package struct Trial {
         }
         for server in leader.raft.configuration.servers where server.role != .spare {
             guard let node = self.cluster.hosts[Int(server.id.rawValue) - 1].node else { return "\(server.id) is down" }
-            guard node.view.isOpen, node.view.applied == committed else {
-                return "\(server.id) has applied \(node.view.applied) of \(committed)"
-            }
-            if node.view.pages != self.cluster.checks.pages {
-                self.cluster.checks.found("\(server.id) has other pages at the end")
-            }
+            if let difference = node.database.difference(at: committed) { return difference }
         }
         return nil
     }
