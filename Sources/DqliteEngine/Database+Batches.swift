@@ -11,7 +11,7 @@ extension Database {
     ///
     /// - Returns: Whether the overlay takes more transactions now. If not, the lane is woken later.
     func lookAfterOverlay() -> Bool {
-        while let cut = self.nextBatch() { self.offer(cut) }
+        while let cut = self.nextBatch(), self.offer(cut) {}
         let (generation, hasOverlay, wantsRebuild, isBusy, holdsWriters) = self.state.withLock {
             (
                 $0.generation, $0.hasOverlay, $0.checkpoint.wantsRebuild, $0.inFlight > 0 || $0.held != nil,
@@ -57,7 +57,8 @@ extension Database {
         }
     }
 
-    private func offer(_ cut: Cut) {
+    /// - Returns: Whether the next one may follow at once.
+    private func offer(_ cut: Cut) -> Bool {
         let (batch, term) = (cut.batch, cut.term)
         guard let command = try? FramesCommand.bytes(of: batch, in: self.name) else {
             preconditionFailure("the name of a database is a text without NUL, and its page size is constant")
@@ -68,8 +69,10 @@ extension Database {
                 throw .notLeader
             }
             try self.parts.replicator.propose(command, term: term) { self.completed(cut, $0) }
+            return true
         } catch {
             self.refused(cut, because: error)
+            return false
         }
     }
 

@@ -41,5 +41,7 @@ extension Engine {
         self.ring()
         let isClosed = self.closeDatabases()
         precondition(isClosed, "nothing holds a database whose engine was abandoned")
+        // What is left to do nobody does, and it would keep all this.
+        for threads in EngineThreads.allCases { while self.takeJob(threads) != nil {} }
     }
 }
