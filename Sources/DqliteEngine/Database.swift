@@ -30,6 +30,9 @@ final class Database: AlarmTarget {
         /// Sessions with a connection on the overlay, and when each was last used.
         var overlaySessions: [UInt64: EngineSession] = [:]
 
+        /// The same, the oldest first.
+        var writers: [EngineSession] { self.overlaySessions.values.sorted { $0.number < $1.number } }
+
         /// The term that this node leads in; nil: it does not.
         var term: Term?
         var hasOverlay = false
@@ -204,7 +207,7 @@ final class Database: AlarmTarget {
     func pause() {
         let sessions = self.state.withLock { state in
             state.isPaused = true
-            return Array(state.overlaySessions.values)
+            return state.writers
         }
         for session in sessions { session.giveUp(because: .overlayLost(.leadershipLost), isAnyway: false) }
         self.lane.wake()
@@ -275,7 +278,7 @@ final class Database: AlarmTarget {
                 self.overlayGeneration.store(state.generation, ordering: .releasing)
                 state.hasOverlay = false
                 state.held = nil
-                return (state.gates.take(above: state.proposedSequence), Array(state.overlaySessions.values))
+                return (state.gates.take(above: state.proposedSequence), state.writers)
             }
         }
         if let lost {
