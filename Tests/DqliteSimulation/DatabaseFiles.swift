@@ -44,6 +44,24 @@ struct DatabaseFiles {
 
     func sync() throws(LogFileError) { try self.disk.open(Self.database).sync() }
 
+    // MARK: A file that grows
+
+    /// How large it is; nil: there is none.
+    func size() throws(LogFileError) -> Int? {
+        guard try self.disk.names().contains(Self.database) else { return nil }
+        return try self.disk.open(Self.database).size
+    }
+
+    /// Writes, also behind the end, and makes the file if there is none.
+    func put(_ bytes: [UInt8], at offset: Int) throws(LogFileError) {
+        if try self.size() == nil { _ = try self.disk.create(Self.database, size: 0) }
+        if let size = try self.size(), size < offset + bytes.count { try self.resize(to: offset + bytes.count) }
+        try self.write(bytes, at: offset)
+    }
+
+    func resize(to size: Int) throws(LogFileError) { try self.disk.resize(Self.database, to: size) }
+    func syncNames() throws(LogFileError) { try self.disk.sync() }
+
     // MARK: A copy that comes
 
     func beginIncoming(size: Int) throws(LogFileError) { _ = try self.disk.create(Self.incoming, size: size) }

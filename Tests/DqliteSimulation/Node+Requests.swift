@@ -6,6 +6,8 @@ enum IndexRead {
     case own(Request)
     /// Of a follower, and what it calls it.
     case peer(NodeID, context: UInt64)
+    /// Of the engine, which wants to know whether this node leads.
+    case confirmation((Bool) -> Void)
 }
 
 /// What clients ask for.
@@ -48,6 +50,17 @@ extension Node {
         }
     }
 
+    /// Finds out whether this node leads.
+    func confirmLeadership(_ completion: @escaping (Bool) -> Void) {
+        let context = self.nextContext()
+        do throws(RaftError) {
+            try self.raft.readIndex(context)
+            self.indexReads[context] = .confirmation(completion)
+        } catch {
+            completion(false)
+        }
+    }
+
     /// A follower wants to know an index.
     func askIndex(_ context: UInt64, for peer: NodeID) {
         let own = self.nextContext()
@@ -66,6 +79,7 @@ extension Node {
             self.appliedReads.append((index, request))
             self.serveApplied()
         case .peer(let peer, let context): self.send(.readIndexAnswer(context: context, index: index), to: peer)
+        case .confirmation(let completion): completion(index != nil)
         case nil: break
         }
     }

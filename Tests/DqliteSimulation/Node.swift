@@ -58,7 +58,12 @@ final class Node {
         try host.files.clean()
         let marks = log.checkpoints[DatabaseFiles.database] ?? CheckpointMarks()
         self.storage = NodeLog(log)
-        self.database = try ModelDatabase(host, marks: marks, in: cluster)
+        self.database =
+            if cluster.plan.usesEngine {
+                try EngineDatabase(host, marks: marks, log: self.storage, in: cluster)
+            } else {
+                try ModelDatabase(host, marks: marks, in: cluster)
+            }
         let applied = self.database.applied
         let configurations = self.storage.configurations
         let newest = configurations.lastIndex { $0.index <= applied } ?? 0
@@ -87,6 +92,16 @@ final class Node {
         self.tickLater()
         self.database.run()
         self.pump()
+    }
+
+    /// The process is no more: what would have been done keeps nothing of it.
+    func end() {
+        self.database.end()
+        self.offers = []
+        self.waiting = [:]
+        self.indexReads = [:]
+        self.copies = []
+        self.underWay = [nil, nil, nil]
     }
 
     // MARK: Time
@@ -183,6 +198,8 @@ final class Node {
         if let snapshot = ready.snapshot { self.beginInstall(snapshot) }
         if ready.failedPromotion != nil { self.cluster.checks.count("promotions given up") }
     }
+
+    func trace(_ what: @autoclosure () -> String) { self.cluster.trace(self.id, what()) }
 
     func send(_ message: PeerMessage, to peer: NodeID) { self.cluster.send(message, from: self.id, to: peer) }
 

@@ -44,6 +44,8 @@ protocol NodeDatabase: AnyObject {
     func check()
     /// What it lacks when all is well, or what is wrong with it; nil: nothing.
     func difference(at committed: LogIndex) -> String?
+    /// Looks at all that it has when all is well.
+    func checkAtEnd()
     /// The process has ended.
     func end()
 }

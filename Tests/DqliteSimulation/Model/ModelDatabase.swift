@@ -58,6 +58,7 @@ final class ModelDatabase: NodeDatabase {
         return nil
     }
 
+    func checkAtEnd() {}
     func end() {}
 
     /// A copy has what they hold.
