@@ -1,3 +1,5 @@
+import Dispatch
+import DqliteProtocol
 import Synchronization
 import Testing
 

@@ -4,14 +4,26 @@ import Foundation
 final class EngineDirectory {
     let path: String
 
-    init() {
-        // Where the system has files in memory.
+    init() { self.path = "\(Self.parent)/\(Self.prefix)\(getpid())-\(UUID().uuidString)" }
+
+    private static let prefix = "dqlite-simulation-"
+
+    /// Where the system has files in memory, if it does. What processes have left there that were killed is removed.
+    private static let parent: String = {
         let memory = "/dev/shm"
-        let parent =
-            FileManager.default.isWritableFile(atPath: memory)
-            ? memory : FileManager.default.temporaryDirectory.path
-        self.path = "\(parent)/dqlite-simulation-\(UUID().uuidString)"
-    }
+        let files = FileManager.default
+        guard files.isWritableFile(atPath: memory) else { return files.temporaryDirectory.path }
+        for name in (try? files.contentsOfDirectory(atPath: memory)) ?? [] where name.hasPrefix(EngineDirectory.prefix)
+        {
+            guard
+                let process = name.dropFirst(EngineDirectory.prefix.count).split(separator: "-").first
+                    .flatMap({ Int32($0) }),
+                kill(process, 0) != 0, errno == ESRCH
+            else { continue }
+            try? files.removeItem(atPath: "\(memory)/\(name)")
+        }
+        return memory
+    }()
 
     deinit { try? FileManager.default.removeItem(atPath: self.path) }
 
