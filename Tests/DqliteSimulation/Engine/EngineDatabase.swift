@@ -119,6 +119,8 @@ final class EngineDatabase: NodeDatabase, @unchecked Sendable {
                     index = entry.index.next
                 }
             }
+            // As the node does; the log may have nothing of it any more.
+            engine.passed(applied)
             if engine.recoveryTarget <= applied { try engine.recovered() }
         } catch {
             self.isDead = true
