@@ -233,7 +233,10 @@ let package = Package(
         // Whole clusters in one process and made-up time.
         .target(
             name: "DqliteSimulation",
-            dependencies: ["DqliteLog", "DqliteRaft", "LogSimulation", "TestSupport", "TortureChecks"],
+            dependencies: [
+                "CReplicaPager", "DqliteEngine", "DqliteLog", "DqliteProtocol", "DqliteRaft", "DqliteWire",
+                "LogSimulation", "TestSupport", "TortureChecks",
+            ],
             path: "Tests/DqliteSimulation", swiftSettings: settings),
         .executableTarget(
             name: "simulate",

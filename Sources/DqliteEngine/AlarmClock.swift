@@ -21,6 +21,8 @@ final class AlarmClock: @unchecked Sendable {
         weak var target: (any AlarmTarget)?
     }
 
+    /// In place of the clock and of the thread: what time it is; see ``ring()``.
+    private let time: (@Sendable () -> Instant)?
     private let condition = Condition()
     /// A binary heap, the earliest first.
     private var heap: [Entry] = []
@@ -28,11 +30,17 @@ final class AlarmClock: @unchecked Sendable {
     private var isStopping = false
     private var hasEnded = false
 
+    init(time: (@Sendable () -> Instant)? = nil) { self.time = time }
+
+    /// What time it is.
+    var now: Instant { self.time?() ?? .now }
+
     /// Starts the thread.
     ///
     /// - Returns: Whether the system had one to give.
     func start() -> Bool {
-        startThread { self.work() }
+        if self.time != nil { return true }
+        return startThread { self.work() }
     }
 
     /// Calls that are still to come.
@@ -63,6 +71,29 @@ final class AlarmClock: @unchecked Sendable {
             return true
         }
         if !isTaken, !startThread(errand) { errand() }
+    }
+
+    /// When the next call is due; the past if something short is to be done. For a clock without a thread.
+    var next: Instant? {
+        self.condition.withLock { self.errands.isEmpty ? self.heap.first?.instant : self.now }
+    }
+
+    /// Does what is due, on a clock without a thread.
+    func ring() {
+        while true {
+            let now = self.now
+            let (errands, target) = self.condition.withLock { () -> ([@Sendable () -> Void], (any AlarmTarget)?) in
+                defer { self.errands = [] }
+                var target: (any AlarmTarget)?
+                while target == nil, let first = self.heap.first, first.instant <= now {
+                    target = self.removeFirst().target
+                }
+                return (self.errands, target)
+            }
+            if errands.isEmpty, target == nil { return }
+            for errand in errands { errand() }
+            target?.alarm(now: now)
+        }
     }
 
     private func work() {

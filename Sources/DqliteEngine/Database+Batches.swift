@@ -11,7 +11,7 @@ extension Database {
     ///
     /// - Returns: Whether the overlay takes more transactions now. If not, the lane is woken later.
     func lookAfterOverlay() -> Bool {
-        while let cut = self.nextBatch() { self.offer(cut) }
+        while let cut = self.nextBatch(), self.offer(cut) {}
         let (generation, hasOverlay, wantsRebuild, isBusy, holdsWriters) = self.state.withLock {
             (
                 $0.generation, $0.hasOverlay, $0.checkpoint.wantsRebuild, $0.inFlight > 0 || $0.held != nil,
@@ -57,7 +57,8 @@ extension Database {
         }
     }
 
-    private func offer(_ cut: Cut) {
+    /// - Returns: Whether the next one may follow at once.
+    private func offer(_ cut: Cut) -> Bool {
         let (batch, term) = (cut.batch, cut.term)
         guard let command = try? FramesCommand.bytes(of: batch, in: self.name) else {
             preconditionFailure("the name of a database is a text without NUL, and its page size is constant")
@@ -68,8 +69,10 @@ extension Database {
                 throw .notLeader
             }
             try self.parts.replicator.propose(command, term: term) { self.completed(cut, $0) }
+            return true
         } catch {
             self.refused(cut, because: error)
+            return false
         }
     }
 
@@ -86,7 +89,7 @@ extension Database {
             // At once: while this batch counted as on its way no other overlay could begin.
             return state.gates.take(above: cut.previous)
         }
-        guard let dropped else { return self.callAgain(at: .now + .milliseconds(2)) }
+        guard let dropped else { return self.callAgain(at: self.parts.clock.now + .milliseconds(2)) }
         // Batches go in the order of their cuts, without a gap: nothing of this overlay can follow.
         self.doomOverlay(
             loss, generation: cut.generation, endingTerm: refusal == .notLeader ? Term(cut.batch.term) : nil)
@@ -108,7 +111,8 @@ extension Database {
             self.noteExistence()
             let (waiters, alarm) = self.state.withLock { state in
                 state.inFlight -= 1
-                let alarm = state.applied(index, idleLimit: self.parts.configuration.checkpointIdleLimit)
+                let alarm = state.applied(
+                    index, now: self.parts.clock.now, idleLimit: self.parts.configuration.checkpointIdleLimit)
                 // Of an overlay that is gone: the sequence numbers of another one may be further.
                 state.appliedSequence = max(state.appliedSequence, batch.lastSequence)
                 return (state.gates.take(through: state.appliedSequence), alarm)
@@ -189,6 +193,7 @@ extension Database {
         }
         self.noteExistence()
         let idleLimit = self.parts.configuration.checkpointIdleLimit
-        self.applied(alarm: self.state.withLock { $0.applied(index, idleLimit: idleLimit) })
+        let now = self.parts.clock.now
+        self.applied(alarm: self.state.withLock { $0.applied(index, now: now, idleLimit: idleLimit) })
     }
 }

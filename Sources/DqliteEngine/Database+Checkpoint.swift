@@ -13,7 +13,7 @@ extension Database {
     /// - Parameter alarm: When the clock is to be set to; nil: it is set.
     func applied(alarm: Instant?) {
         let statistics = self.pager.statistics
-        let now = Instant.now
+        let now = self.parts.clock.now
         let isAboveBound = Int(statistics.page_buffers) * 4096 >= self.policy.hardMemoryLimit
         // Those that a reader keeps in memory although the file has them count no more.
         let frames = Int(statistics.committed_frames) - Int(statistics.backfilled_frames)
@@ -81,7 +81,7 @@ extension Database {
         {
             self.giveUpOldestSnapshot(Int(statistics.page_buffers))
         }
-        let now = Instant.now
+        let now = self.parts.clock.now
         let alarm = self.state.withLock { state -> Instant? in
             state.checkpoint.isScheduled = false
             // Who waits to be stopped must not wait for a checkpoint.
@@ -140,7 +140,8 @@ extension Database {
         self.pager.endBackfill(isComplete: true)
         self.state.withLock { state in
             state.checkpoint.completed(
-                index, applied: state.appliedIndex, now: .now, idleLimit: self.policy.checkpointIdleLimit)
+                index, applied: state.appliedIndex, now: self.parts.clock.now,
+                idleLimit: self.policy.checkpointIdleLimit)
         }
         self.checkpointed()
         return true
@@ -152,7 +153,7 @@ extension Database {
 
     /// Ends the snapshot that has been open for longest: it keeps pages from being copied into the file.
     private func giveUpOldestSnapshot(_ pages: Int) {
-        let now = Instant.now
+        let now = self.parts.clock.now
         let oldest = self.sessions().compactMap { session in session.snapshotStart.map { (session, $0) } }
             .min { $0.1 < $1.1 }
         // What has only just begun is not in the way.

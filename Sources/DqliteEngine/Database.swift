@@ -30,6 +30,9 @@ final class Database: AlarmTarget {
         /// Sessions with a connection on the overlay, and when each was last used.
         var overlaySessions: [UInt64: EngineSession] = [:]
 
+        /// The same, the oldest first.
+        var writers: [EngineSession] { self.overlaySessions.values.sorted { $0.number < $1.number } }
+
         /// The term that this node leads in; nil: it does not.
         var term: Term?
         var hasOverlay = false
@@ -53,11 +56,11 @@ final class Database: AlarmTarget {
         /// An entry is applied. In one step: who looks at it knows that the file lacks it.
         ///
         /// - Returns: When the clock is to be set to, if it is not set yet.
-        mutating func applied(_ index: LogIndex, idleLimit: Duration) -> Instant? {
+        mutating func applied(_ index: LogIndex, now: Instant, idleLimit: Duration) -> Instant? {
             let before = self.checkpoint.idleDeadline
             self.appliedIndex = index
             self.newestEntry = index
-            self.checkpoint.applied(index, now: .now, idleLimit: idleLimit)
+            self.checkpoint.applied(index, now: now, idleLimit: idleLimit)
             return before == nil ? self.checkpoint.idleDeadline : nil
         }
     }
@@ -128,7 +131,7 @@ final class Database: AlarmTarget {
     /// Asks for the turn to write on behalf of a session, which is told by ``EngineSession/turnGranted(_:)`` if it has
     /// to wait.
     func requestTurn(for session: EngineSession) -> WriterQueue.Answer {
-        let now = Instant.now
+        let now = self.parts.clock.now
         let timeout = self.parts.configuration.writeTimeout
         let answer = self.state.withLock { state in
             let answer = state.queue.request(session.number, now: now, timeout: timeout)
@@ -144,7 +147,7 @@ final class Database: AlarmTarget {
         let next = self.state.withLock { state -> (EngineSession, WriterQueue.Ticket)? in
             state.waiting[session.number] = nil
             let held = state.queue.holder?.owner == session.number
-            let waiter = state.queue.leave(session.number, now: .now)
+            let waiter = state.queue.leave(session.number, now: self.parts.clock.now)
             if held { state.writer = nil }
             guard let waiter else { return nil }
             state.writer = state.waiting.removeValue(forKey: waiter.owner)
@@ -204,7 +207,7 @@ final class Database: AlarmTarget {
     func pause() {
         let sessions = self.state.withLock { state in
             state.isPaused = true
-            return Array(state.overlaySessions.values)
+            return state.writers
         }
         for session in sessions { session.giveUp(because: .overlayLost(.leadershipLost), isAnyway: false) }
         self.lane.wake()
@@ -275,7 +278,7 @@ final class Database: AlarmTarget {
                 self.overlayGeneration.store(state.generation, ordering: .releasing)
                 state.hasOverlay = false
                 state.held = nil
-                return (state.gates.take(above: state.proposedSequence), Array(state.overlaySessions.values))
+                return (state.gates.take(above: state.proposedSequence), state.writers)
             }
         }
         if let lost {

@@ -42,8 +42,8 @@ public final class Engine: Sendable {
     let pool: WorkerPool
     let clock: AlarmClock
     /// Lanes have threads of their own: readers, however many and long, do not keep writers waiting.
-    private let lanePool: WorkerPool
-    private let checkpointPool: WorkerPool
+    let lanePool: WorkerPool
+    let checkpointPool: WorkerPool
     private let parts: EngineParts
     /// The directory, without symbolic links.
     private let directory: String
@@ -71,17 +71,18 @@ public final class Engine: Sendable {
     ) throws(EngineError) {
         try SQLiteVersion.check(allowsUntested: configuration.allowsUntestedSQLite)
         self.directory = try Self.openDirectory(configuration.directory)
-        try SelfTest.run(in: self.directory)
+        if configuration.time == nil { try SelfTest.run(in: self.directory) }
         self.configuration = configuration
         self.pool = WorkerPool(
             maximumThreads: configuration.maximumThreads, maximumWaiting: configuration.maximumWaitingRequests,
-            idleLimit: configuration.threadIdleLimit)
+            idleLimit: configuration.threadIdleLimit, isStepped: configuration.time != nil)
         self.lanePool = WorkerPool(
-            maximumThreads: configuration.maximumThreads, maximumWaiting: .max, idleLimit: configuration.threadIdleLimit
-        )
+            maximumThreads: configuration.maximumThreads, maximumWaiting: .max,
+            idleLimit: configuration.threadIdleLimit, isStepped: configuration.time != nil)
         self.checkpointPool = WorkerPool(
-            maximumThreads: 2, maximumWaiting: .max, idleLimit: configuration.threadIdleLimit)
-        self.clock = AlarmClock()
+            maximumThreads: 2, maximumWaiting: .max, idleLimit: configuration.threadIdleLimit,
+            isStepped: configuration.time != nil)
+        self.clock = AlarmClock(time: configuration.time)
         self.parts = EngineParts(
             configuration: configuration, pool: self.pool, lanePool: self.lanePool, checkpointPool: self.checkpointPool,
             clock: self.clock,
@@ -454,6 +455,20 @@ public final class Engine: Sendable {
             }
         }
         self.state.withLock { $0.databases.removeAll() }
+    }
+
+    /// Sessions that are not closed.
+    var openSessions: [EngineSession] { self.state.withLock { Array($0.sessions.values) } }
+
+    /// Closes all files.
+    ///
+    /// - Returns: Whether nothing had one open.
+    func closeDatabases() -> Bool {
+        self.state.withLock { state in
+            let isClosed = state.databases.values.allSatisfy { $0.database.close() }
+            state.databases.removeAll()
+            return isClosed
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-internal import CReplicaPager
+package import CReplicaPager
 
 /// Limits and places of an ``Engine``.
 public struct EngineConfiguration: Sendable {
@@ -71,9 +71,11 @@ public struct EngineConfiguration: Sendable {
     public var closeTimeout: Duration = .seconds(10)
 
     /// In place of the system's calls that change files: for tests.
-    var fileCalls: FileCalls?
+    package var fileCalls: FileCalls?
     /// For tests too.
-    var defects: EngineDefects = []
+    package var defects: EngineDefects = []
+    /// For simulations: what time it is. The engine has no threads then, see ``Engine/takeJob(_:)``, and does not test itself.
+    package var time: (@Sendable () -> ContinuousClock.Instant)?
 
     /// The defaults, for databases in `directory`.
     public init(directory: String) { self.directory = directory }
@@ -82,6 +84,8 @@ public struct EngineConfiguration: Sendable {
 /// The calls that change database files.
 ///
 /// @unchecked: whoever makes them sees to it that they may be called from any thread.
-struct FileCalls: @unchecked Sendable {
-    var calls: rp_file_calls
+package struct FileCalls: @unchecked Sendable {
+    package var calls: rp_file_calls
+
+    package init(calls: rp_file_calls) { self.calls = calls }
 }

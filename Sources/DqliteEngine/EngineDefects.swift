@@ -1,13 +1,15 @@
 /// Defects that tests plant, to see that they are found. A real engine has none.
-struct EngineDefects: OptionSet, Sendable {
-    let rawValue: Int
+package struct EngineDefects: OptionSet, Sendable {
+    package let rawValue: Int
+
+    package init(rawValue: Int) { self.rawValue = rawValue }
 
     /// Batches are offered although their overlay is of another term than the one that this node leads in.
-    static let ignoresTerm = EngineDefects(rawValue: 1)
+    package static let ignoresTerm = EngineDefects(rawValue: 1)
     /// Answers do not wait until what they show is committed.
-    static let answersAtOnce = EngineDefects(rawValue: 2)
+    package static let answersAtOnce = EngineDefects(rawValue: 2)
     /// What sqlite3_stmt_readonly calls reading runs on the committed view.
-    static let trustsReadOnly = EngineDefects(rawValue: 4)
+    package static let trustsReadOnly = EngineDefects(rawValue: 4)
     /// All sessions write on one connection.
-    static let sharesWriter = EngineDefects(rawValue: 8)
+    package static let sharesWriter = EngineDefects(rawValue: 8)
 }

@@ -80,7 +80,7 @@ public final class EngineSession: Sendable {
             code: code, revision: revision, request: request, requiresTransaction: requiresTransaction,
             isCurrent: isCurrent, sink: sink)
         self.act {
-            $0.run(operation, timeout: timeout, now: .now)
+            $0.run(operation, timeout: timeout, now: self.engine.clock.now)
         } refused: { reason in
             self.engine.clock.perform { sink.failure(EngineError(reason)) }
         } schedule: {
@@ -230,7 +230,7 @@ extension EngineSession: AlarmTarget {
     private func delivered(isInTransaction: Bool?, hasSnapshot: Bool = false) -> Machine.Slice? {
         let (slice, alarm) = self.state.withLock { state in
             let slice = state.machine.delivered(
-                now: .now, isInTransaction: isInTransaction, hasSnapshot: hasSnapshot)
+                now: self.engine.clock.now, isInTransaction: isInTransaction, hasSnapshot: hasSnapshot)
             self.stopFlag.set(state.machine.stop != nil)
             return (slice, Self.updateAlarm(&state))
         }
@@ -307,7 +307,7 @@ extension EngineSession: Job {
         case .paused:
             let holdsTurn = self.core.holdsTurn
             let (isPaused, alarm) = self.state.withLock { state in
-                let isPaused = state.machine.pause(now: .now, holdsTurn: holdsTurn)
+                let isPaused = state.machine.pause(now: self.engine.clock.now, holdsTurn: holdsTurn)
                 self.stopFlag.set(state.machine.stop != nil)
                 return (isPaused, Self.updateAlarm(&state))
             }

@@ -13,13 +13,16 @@ final class WorkerPool: @unchecked Sendable {
     private let maximumThreads: Int
     private let maximumWaiting: Int
     private let idleLimit: Duration
+    /// Whether it has no threads, and somebody takes the jobs: see ``takeJob()``.
+    private let isStepped: Bool
     private let condition = Condition()
     private var queue = Queue<any Job>()
     private var threadCount = 0
     private var idleCount = 0
     private var isStopping = false
 
-    init(maximumThreads: Int, maximumWaiting: Int, idleLimit: Duration) {
+    init(maximumThreads: Int, maximumWaiting: Int, idleLimit: Duration, isStepped: Bool = false) {
+        self.isStepped = isStepped
         self.maximumThreads = max(1, maximumThreads)
         self.maximumWaiting = max(1, maximumWaiting)
         self.idleLimit = idleLimit
@@ -29,7 +32,8 @@ final class WorkerPool: @unchecked Sendable {
     ///
     /// - Returns: Whether the system had one to give.
     func start() -> Bool {
-        self.condition.withLock {
+        if self.isStepped { return true }
+        return self.condition.withLock {
             if startThread({ self.work() }) { self.threadCount = 1 }
             return self.threadCount == 1
         }
@@ -52,6 +56,10 @@ final class WorkerPool: @unchecked Sendable {
         }
         defer { self.condition.unlock() }
         if self.isStopping { return false }
+        if self.isStepped {
+            self.queue.append(job)
+            return true
+        }
         if self.threadCount < self.maximumThreads {
             self.threadCount += 1
             if startThread({ self.work() }) {
@@ -87,6 +95,9 @@ final class WorkerPool: @unchecked Sendable {
             return true
         }
     }
+
+    /// Takes the next job of a pool without threads.
+    func takeJob() -> (any Job)? { self.condition.withLock { self.queue.popFirst() } }
 
     /// Whether jobs wait for a thread.
     var isBusy: Bool { self.condition.withLock { self.queue.count > self.idleCount } }

@@ -30,14 +30,20 @@ struct Checks {
     private var committed: [(entry: Entry, term: Term)] = []
     /// The database at the start, and after each committed entry.
     private var states: [State]
+    /// The same of the engine's pages; nil: databases are models.
+    private(set) var file: CommittedFile?
+    /// Of transactions that leave a trail in the database: those that must be there.
+    private var trail: Set<UInt64> = []
+    private var acknowledgedTransactions: Set<UInt64> = []
     /// Transactions in committed entries.
     private(set) var committedTransactions: Set<UInt64> = []
     /// Transactions of which a client was told that they are not committed.
     private var refusedTransactions: Set<UInt64> = []
 
-    init(shape: DatabaseShape) {
+    init(plan: Plan) {
+        if plan.usesEngine { self.file = CommittedFile() }
         let view = View(
-            pages: Array(repeating: .empty, count: shape.pageCount), applied: .zero, opensAt: .zero)
+            pages: Array(repeating: .empty, count: plan.shape.pageCount), applied: .zero, opensAt: .zero)
         self.states = [State(pages: view.pages, hash: view.hash)]
     }
 
@@ -108,6 +114,12 @@ struct Checks {
         self.count("entries")
         self.mix(entry.term.rawValue << 32 | entry.index.rawValue)
         self.committed.append((entry, term))
+        if let isReadable = self.file?.apply(entry) {
+            if !isReadable { self.found("entry \(entry.index) cannot be read") }
+            self.mix(self.file?.hash ?? 0)
+            if entry.kind == .configuration { self.count("changes of members") }
+            return
+        }
         var state = self.states[self.states.count - 1]
         if entry.kind == .configuration { self.count("changes of members") }
         if entry.kind == .command {
@@ -158,7 +170,9 @@ struct Checks {
         configurations: [(index: LogIndex, configuration: Configuration)]
     ) {
         self.count("starts")
-        if log.firstIndex > marks.done.next {
+        // What holds no pages, no file needs.
+        let cut = self.committed[..<min(Int(log.firstIndex.previous.rawValue), self.committed.count)]
+        if cut.dropFirst(Int(marks.done.rawValue)).contains(where: { $0.entry.kind == .command }) {
             self.found("the log of \(id) begins at \(log.firstIndex), but its file ends at \(marks.done)")
         }
         if marks.intent > max(log.lastIndex, copiedThrough) {
@@ -170,8 +184,9 @@ struct Checks {
         guard marks.done <= self.committedIndex else {
             return self.found("the file of \(id) is at \(marks.done), which is not committed")
         }
-        let expected = self.committed.prefix(Int(marks.done.rawValue)).last { $0.entry.kind == .configuration }
-        let newest = configurations.last { $0.index <= marks.done }
+        let start = max(marks.done, log.firstIndex.previous)
+        let expected = self.committed.prefix(Int(start.rawValue)).last { $0.entry.kind == .configuration }
+        let newest = configurations.last { $0.index <= start }
         if expected?.entry.index != newest?.index {
             self.found(
                 "\(id) knows configuration \(newest?.index.description ?? "none"), not \(expected!.entry.index)")
@@ -179,6 +194,17 @@ struct Checks {
     }
 
     // MARK: Clients
+
+    /// A transaction leaves its id in the database if it is committed, and only then.
+    mutating func leavesTrail(_ id: UInt64) { self.trail.insert(id) }
+
+    /// What is wrong with the ids that are in a database in which all is that was committed.
+    func trailProblem(_ ids: Set<UInt64>) -> String? {
+        let lost = self.trail.intersection(self.acknowledgedTransactions).subtracting(ids)
+        if let id = lost.min() { return "lacks transaction \(id), of which a client was told that it is committed" }
+        let wrong = self.refusedTransactions.intersection(ids)
+        return wrong.min().map { "has transaction \($0), of which a client was told that it is not committed" }
+    }
 
     /// A client was told that a transaction is not committed.
     mutating func refused(_ id: UInt64) {
@@ -192,7 +218,10 @@ struct Checks {
 
     /// A client was told that a transaction is committed.
     mutating func acknowledged(_ id: UInt64) {
-        if !self.committedTransactions.contains(id) {
+        if self.file != nil {
+            self.count("transactions")
+            self.acknowledgedTransactions.insert(id)
+        } else if !self.committedTransactions.contains(id) {
             self.found("transaction \(id) is not committed, but its client was told that it is")
         }
     }

@@ -34,7 +34,7 @@ final class Cluster {
         self.tracer = tracer
         self.random = Chance(seed: seed ^ 0x5eed)
         self.network = Network(count: plan.voters + plan.others)
-        self.checks = Checks(shape: plan.shape)
+        self.checks = Checks(plan: plan)
         let voters = (0..<plan.voters).map { Self.server(NodeID(UInt64($0) + 1), .voter) }
         let first = Entry(
             index: LogIndex(1), term: Term(1), kind: .configuration,
@@ -42,7 +42,7 @@ final class Cluster {
         self.checks.begin(with: first)
         for place in 0..<plan.voters + plan.others {
             let clock = DriftingClock(shown: self.random.below(1_000_000_000))
-            let host = Host(place: place, seed: self.random.next(), shape: plan.shape, clock: clock)
+            let host = Host(place: place, seed: self.random.next(), plan: plan, clock: clock)
             if place < plan.voters { Self.bootstrap(host, first, plan.log) }
             host.logDisk.faults.ignoresSyncs = defect == .syncsNothing
             self.hosts.append(host)
@@ -232,9 +232,10 @@ final class Cluster {
         guard let node = host.node else { return }
         self.trace(host.id, power ? "loses its power" : "is killed")
         self.checks.count(power ? "power failures" : "kills")
+        let underWay = node.underWay
         host.end()
         for lane in Node.Lane.allCases.shuffled(using: &self.random) {
-            guard let effect = node.underWay[lane.rawValue] else { continue }
+            guard let effect = underWay[lane.rawValue] else { continue }
             for disk in host.disks { disk.faults.stepsToCrash = self.random.below(5) }
             effect()
         }
@@ -281,8 +282,8 @@ extension Node {
         }
         return "\(self.raft.role) of \(self.raft.leader.map(\.description) ?? "nobody") in \(self.raft.term), log "
             + "\(self.storage.firstIndex)…\(self.raft.lastIndex) (\(self.raft.durableIndex) durable), \(self.raft.commitIndex) committed, "
-            + "\(self.view.applied) applied (opens at \(self.view.opensAt)), checkpoint \(self.marks.done) of "
-            + "\(self.marks.intent), members [\(servers)]"
+            + "\(self.database.applied) applied\(self.database.isOpen ? "" : " (not open)"), checkpoint "
+            + "\(self.database.marks.done) of \(self.database.marks.intent), members [\(servers)]"
             + (peers.isEmpty ? "" : ", peers: " + peers.joined(separator: ", "))
     }
 }

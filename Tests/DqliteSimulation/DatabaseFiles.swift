@@ -23,44 +23,51 @@ struct DatabaseFiles {
     private static let copy = "copy"
 
     let disk: SimulatedDisk
-    let pageCount: Int
 
-    /// What a node is born with.
-    func begin() {
-        self.disk.files = [Self.database: [UInt8](repeating: 0, count: self.pageCount * Page.size)]
+    /// What a node of the model is born with.
+    func begin(_ shape: DatabaseShape) {
+        self.disk.files = [Self.database: [UInt8](repeating: 0, count: shape.pageCount * Page.size)]
     }
 
-    // MARK: Pages
+    // MARK: The file
 
-    func pages() throws(LogFileError) -> [Page] {
-        let bytes = try Self.bytes(of: try self.disk.open(Self.database))
-        return bytes.withUnsafeBytes { memory in
-            (0..<self.pageCount).map {
-                Page(UnsafeRawBufferPointer(rebasing: memory[$0 * Page.size..<($0 + 1) * Page.size]))
-            }
-        }
+    /// All of it; nil: there is none.
+    func content() throws(LogFileError) -> [UInt8]? { try self.content(of: Self.database) }
+
+    func read(_ range: Range<Int>) throws(LogFileError) -> [UInt8] {
+        try Self.bytes(of: try self.disk.open(Self.database), range: range)
     }
 
-    func page(_ number: Int) throws(LogFileError) -> Page {
-        let bytes = try Self.bytes(
-            of: try self.disk.open(Self.database), range: number * Page.size..<(number + 1) * Page.size)
-        return bytes.withUnsafeBytes { Page($0) }
-    }
-
-    func write(_ page: Page, at number: Int) throws(LogFileError) {
-        try Self.write(page.bytes, to: try self.disk.open(Self.database), at: number * Page.size)
+    func write(_ bytes: [UInt8], at offset: Int) throws(LogFileError) {
+        try Self.write(bytes, to: try self.disk.open(Self.database), at: offset)
     }
 
     func sync() throws(LogFileError) { try self.disk.open(Self.database).sync() }
 
-    // MARK: A copy that comes
+    // MARK: A file that grows
 
-    func beginIncoming() throws(LogFileError) {
-        _ = try self.disk.create(Self.incoming, size: self.pageCount * Page.size)
+    /// How large it is; nil: there is none.
+    func size() throws(LogFileError) -> Int? {
+        guard try self.disk.names().contains(Self.database) else { return nil }
+        return try self.disk.open(Self.database).size
     }
 
-    func writeIncoming(_ page: Page, at number: Int) throws(LogFileError) {
-        try Self.write(page.bytes, to: try self.disk.open(Self.incoming), at: number * Page.size)
+    /// Writes, also behind the end, and makes the file if there is none.
+    func put(_ bytes: [UInt8], at offset: Int) throws(LogFileError) {
+        if try self.size() == nil { _ = try self.disk.create(Self.database, size: 0) }
+        if let size = try self.size(), size < offset + bytes.count { try self.resize(to: offset + bytes.count) }
+        try self.write(bytes, at: offset)
+    }
+
+    func resize(to size: Int) throws(LogFileError) { try self.disk.resize(Self.database, to: size) }
+    func syncNames() throws(LogFileError) { try self.disk.sync() }
+
+    // MARK: A copy that comes
+
+    func beginIncoming(size: Int) throws(LogFileError) { _ = try self.disk.create(Self.incoming, size: size) }
+
+    func writeIncoming(_ bytes: [UInt8], at offset: Int) throws(LogFileError) {
+        try Self.write(bytes, to: try self.disk.open(Self.incoming), at: offset)
     }
 
     func syncIncoming() throws(LogFileError) {

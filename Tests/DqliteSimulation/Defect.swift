@@ -1,3 +1,4 @@
+import DqliteEngine
 import DqliteRaft
 
 /// A breach of one of the rules that the house is built on, planted to see that it is found.
@@ -32,6 +33,21 @@ package enum Defect: String, CaseIterable, Sendable {
     case copyWithoutIntent
     /// A copy of a database is put in place without a durable record of what it is (rule 25).
     case copyWithoutRecord
+
+    /// Those that are quickly found with real databases too.
+    package static let ofDatabases: [Defect] = [
+        .answersBeforeCommit, .overlayBeforeOwnEntry, .opensBeforeIntent, .doneBeforeSync, .releasesTooMuch,
+        .copyWithoutIntent, .copyWithoutRecord,
+    ]
+
+    /// What the engine is told to do wrong.
+    var ofEngine: EngineDefects {
+        switch self {
+        case .overlayOutlivesTerm: .ignoresTerm
+        case .answersBeforeCommit: .answersAtOnce
+        default: []
+        }
+    }
 
     /// What Raft is told to do wrong.
     var ofRaft: RaftDefects {

@@ -5,10 +5,11 @@ package struct DefectSearch {
     /// What is found in the same life without the defect, which must be nothing.
     package let unexpected: Trial.Result?
 
-    package init(_ defect: Defect, from seed: UInt64 = 1, seeds: Int) {
+    /// - Parameter usesEngine: Whether databases are the engine's.
+    package init(_ defect: Defect, from seed: UInt64 = 1, seeds: Int, usesEngine: Bool = false) {
         var found: Trial.Result?
         for seed in seed..<seed + UInt64(seeds) where found == nil {
-            var trial = Trial(seed: seed, defect: defect)
+            var trial = Trial(seed: seed, defect: defect, usesEngine: usesEngine)
             let result = trial.run()
             if result.violation != nil { found = result }
         }
@@ -17,7 +18,7 @@ package struct DefectSearch {
             self.unexpected = nil
             return
         }
-        var plan = defect.plan(seed: found.seed)
+        var plan = Trial.plan(seed: found.seed, defect: defect, usesEngine: usesEngine)
         plan.duration = min(found.time, plan.duration)
         var sound = Trial(seed: found.seed, plan: plan)
         let result = sound.run()

@@ -7,6 +7,7 @@ final class Host {
     let place: Int
     let logDisk: SimulatedDisk
     let files: DatabaseFiles
+    let directory = EngineDirectory()
     var clock: DriftingClock
     /// What runs; nil: nothing.
     var node: Node?
@@ -15,12 +16,12 @@ final class Host {
     /// Everything through here came with a copy.
     var copiedThrough = LogIndex.zero
 
-    init(place: Int, seed: UInt64, shape: DatabaseShape, clock: DriftingClock) {
+    init(place: Int, seed: UInt64, plan: Plan, clock: DriftingClock) {
         self.place = place
         self.logDisk = SimulatedDisk(seed: seed)
-        self.files = DatabaseFiles(disk: SimulatedDisk(seed: seed ^ 0xf11e), pageCount: shape.pageCount)
+        self.files = DatabaseFiles(disk: SimulatedDisk(seed: seed ^ 0xf11e))
         self.clock = clock
-        self.files.begin()
+        if !plan.usesEngine { self.files.begin(plan.shape) }
     }
 
     var id: NodeID { NodeID(UInt64(self.place) + 1) }
@@ -50,6 +51,7 @@ final class Host {
 
     /// The process is no more.
     func end() {
+        self.node?.end()
         self.node = nil
         self.deferred = nil
     }

@@ -30,8 +30,8 @@ enum Answer: Sendable {
 /// What nodes say to each other.
 enum PeerMessage {
     case raft(Message)
-    /// Raft's message and what it is about: pages of a file while checkpoints went on, and the newest intent after the last.
-    case copy(InstallSnapshot, pages: [Page], intent: LogIndex)
+    /// Raft's message and what it is about: a file as it was read while checkpoints went on, and the newest intent after that.
+    case copy(InstallSnapshot, content: [UInt8], intent: LogIndex)
     /// A follower asks for a read index.
     case readIndex(context: UInt64)
     case readIndexAnswer(context: UInt64, index: LogIndex?)

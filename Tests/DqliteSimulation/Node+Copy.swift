@@ -6,11 +6,11 @@ struct OutgoingCopy {
     var number: UInt64
     var peer: NodeID
     var term: Term
-    /// The file had everything through here when it began (X0 of rule 25).
-    var start: LogIndex
+    /// It begins where the file had everything (X0 of rule 25).
+    var source: any CopySource
     var startTerm: Term
     var configuration: (index: LogIndex, configuration: Configuration)
-    var pages: [Page] = []
+    var content: [UInt8] = []
 }
 
 /// Copies of the database for members that lag, and from a leader (rule 25).
@@ -18,20 +18,20 @@ extension Node {
     // MARK: To a member
 
     func beginCopy(to peer: NodeID) {
-        let start = self.marks.done
-        let configuration = self.storage.configurations.last { $0.index <= start }
-        guard !self.isInstalling, let term = self.storage.term(at: start), let configuration else {
-            return self.after(.milliseconds(100)) { self.raft.reportSnapshot(to: peer, succeeded: false) }
-        }
         self.cluster.counter += 1
+        let number = self.cluster.counter
+        guard !self.isInstalling, let source = self.database.beginCopy(number),
+            let term = self.storage.term(at: source.start),
+            let configuration = self.storage.configurations.last(where: { $0.index <= source.start })
+        else { return self.after(.milliseconds(100)) { self.raft.reportSnapshot(to: peer, succeeded: false) } }
         let copy = OutgoingCopy(
-            number: self.cluster.counter, peer: peer, term: self.raft.term, start: start, startTerm: term,
+            number: number, peer: peer, term: self.raft.term, source: source, startTerm: term,
             configuration: configuration)
         self.copies.append(copy)
-        self.continueCopy(copy.number)
+        self.continueCopy(number)
     }
 
-    /// Reads some pages of the file, while checkpoints go on.
+    /// Reads a piece of the file, while checkpoints go on.
     private func continueCopy(_ number: UInt64) {
         self.after(.milliseconds(1)...(.milliseconds(20))) {
             guard let place = self.copies.firstIndex(where: { $0.number == number }) else { return }
@@ -39,23 +39,24 @@ extension Node {
                 self.copies.remove(at: place)
                 return
             }
-            let first = self.copies[place].pages.count
-            for page in first..<min(first + 5, self.plan.shape.pageCount) {
-                guard let page = try? self.host.files.page(page) else { return self.fail() }
-                self.copies[place].pages.append(page)
+            do {
+                self.copies[place].content += try self.copies[place].source.read()
+                if !self.copies[place].source.isComplete { return self.continueCopy(number) }
+                try self.sendCopy(self.copies[place])
+            } catch {
+                self.fail()
             }
-            if self.copies[place].pages.count < self.plan.shape.pageCount { return self.continueCopy(number) }
-            self.sendCopy(self.copies[place])
         }
     }
 
-    private func sendCopy(_ copy: OutgoingCopy) {
+    private func sendCopy(_ copy: OutgoingCopy) throws {
         let snapshot = SnapshotMetadata(
-            index: copy.start, term: copy.startTerm, configuration: copy.configuration.configuration,
+            index: copy.source.start, term: copy.startTerm, configuration: copy.configuration.configuration,
             configurationIndex: copy.configuration.index)
-        let intent = self.cluster.defect == .copyWithoutIntent ? copy.start : self.marks.intent
         self.send(
-            .copy(InstallSnapshot(term: copy.term, snapshot: snapshot), pages: copy.pages, intent: intent),
+            .copy(
+                InstallSnapshot(term: copy.term, snapshot: snapshot), content: copy.content,
+                intent: try copy.source.end()),
             to: copy.peer)
         self.after(.seconds(2)) {
             self.copies.removeAll { $0.number == copy.number }
@@ -82,14 +83,28 @@ extension Node {
         }
         self.offered = nil
         self.isInstalling = true
-        self.isCheckpointing = false
-        self.generation += 1
+        self.database.release()
         self.cluster.checks.count("copies begun")
         self.cluster.checks.installing(snapshot, on: self.id)
         let copy = DatabaseFiles.Copy(snapshot: snapshot, intent: offered.intent)
         self.whenLaneIsFree {
-            self.install([{ try self.host.files.beginIncoming() }]) { self.receive(offered.pages[...], copy) }
+            self.install([{ try self.host.files.beginIncoming(size: offered.content.count) }]) {
+                self.receive(offered.content[...], copy)
+            }
         }
+    }
+
+    /// Cuts off the head of the log what neither the file, nor a member seen lately, nor a copy needs.
+    ///
+    /// - Parameter saved: The file lacks nothing through here.
+    func releaseLog(through saved: LogIndex) {
+        var needs = LogNeeds(checkpoints: saved)
+        for peer in self.raft.peers where peer.isRecentlyActive && !peer.needsSnapshot {
+            needs.holders[.follower(peer.id)] = peer.match
+        }
+        for copy in self.copies { needs.holders[.stream(copy.number)] = copy.source.start }
+        let truncation = self.storage.log.truncateHead(needs)
+        for case .stream(let number) in truncation.dropped { self.giveUpCopy(number) }
     }
 
     /// A checkpoint may be at its last page.
@@ -109,16 +124,21 @@ extension Node {
         }
     }
 
-    private func receive(_ pages: ArraySlice<Page>, _ copy: DatabaseFiles.Copy) {
+    private func receive(_ content: ArraySlice<UInt8>, _ copy: DatabaseFiles.Copy) {
         let files = self.host.files
-        let first = pages.startIndex
-        let some = pages.prefix(5)
+        let first = content.startIndex
+        let some = content.prefix(self.database.pieceSize)
         guard !some.isEmpty else {
             return self.install([{ try files.syncIncoming() }]) { self.waitForWrites { self.settle(copy) } }
         }
+        let size = self.database.pageSize
         self.install([
-            { for (offset, page) in some.enumerated() { try files.writeIncoming(page, at: first + offset) } }
-        ]) { self.receive(pages.dropFirst(some.count), copy) }
+            {
+                for page in stride(from: first, to: some.endIndex, by: size) {
+                    try files.writeIncoming(Array(some[page..<min(page + size, some.endIndex)]), at: page)
+                }
+            }
+        ]) { self.receive(content.dropFirst(some.count), copy) }
     }
 
     /// A copy is installed after all writes that came before it.
@@ -166,15 +186,12 @@ extension Node {
     }
 
     private func installed(_ copy: DatabaseFiles.Copy) {
-        guard let pages = try? self.host.files.pages() else { return self.fail() }
+        guard (try? self.database.use(copy)) != nil else { return self.fail() }
         let snapshot = copy.snapshot
-        self.marks = copy.marks
-        self.view = View(pages: pages, applied: snapshot.index, opensAt: copy.intent)
-        self.inbox.removeAll { if case .entries = $0 { true } else { false } }
         self.isInstalling = false
         self.cluster.trace(self.id, "has a copy of \(snapshot.index), complete at \(copy.intent)")
         self.cluster.checks.count("copies installed")
-        if self.view.isOpen { self.cluster.checks.opened(self.view, on: self.id) }
+        self.database.check()
         self.raft.snapshotInstalled(snapshot)
         self.serveApplied()
     }

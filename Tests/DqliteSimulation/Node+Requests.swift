@@ -6,18 +6,20 @@ enum IndexRead {
     case own(Request)
     /// Of a follower, and what it calls it.
     case peer(NodeID, context: UInt64)
+    /// Of the engine, which wants to know whether this node leads.
+    case confirmation((Bool) -> Void)
 }
 
 /// What clients ask for.
 extension Node {
     func receive(_ request: Request) {
         self.cluster.trace(self.id, "is asked \(request.transaction.id) \(request.reading)")
-        guard request.transaction.isReadOnly else { return self.run(request) }
+        guard request.transaction.isReadOnly else { return self.database.run(request) }
         guard self.raft.role == .leader || request.reading == .anywhere else {
             return self.reply(.notCommitted(leader: self.raft.leader), to: request)
         }
         switch request.reading {
-        case .lease: self.readByLease(request)
+        case .lease: self.database.readByLease(request)
         case .readIndex: self.readByIndex(request)
         case .anywhere where self.raft.role == .leader: self.readByIndex(request)
         case .anywhere:
@@ -37,21 +39,7 @@ extension Node {
         return self.cluster.counter
     }
 
-    /// Opens a snapshot, and then looks whether this node still leads (rule 28).
-    private func readByLease(_ request: Request) {
-        guard self.view.isOpen else { return self.readByIndex(request) }
-        let snapshot = self.view
-        let judge = {
-            if self.raft.holdsLease(at: self.instant, applied: snapshot.applied) {
-                self.serve(request, from: snapshot, "reads by lease")
-            } else {
-                self.readByIndex(request)
-            }
-        }
-        if self.cluster.random.once(in: 2) { judge() } else { self.after(.zero...(.milliseconds(1)), judge) }
-    }
-
-    private func readByIndex(_ request: Request) {
+    func readByIndex(_ request: Request) {
         let context = self.nextContext()
         self.indexReads[context] = .own(request)
         do throws(RaftError) {
@@ -59,6 +47,17 @@ extension Node {
         } catch {
             self.indexReads[context] = nil
             self.reply(.notCommitted(leader: self.raft.leader), to: request)
+        }
+    }
+
+    /// Finds out whether this node leads.
+    func confirmLeadership(_ completion: @escaping (Bool) -> Void) {
+        let context = self.nextContext()
+        do throws(RaftError) {
+            try self.raft.readIndex(context)
+            self.indexReads[context] = .confirmation(completion)
+        } catch {
+            completion(false)
         }
     }
 
@@ -80,27 +79,19 @@ extension Node {
             self.appliedReads.append((index, request))
             self.serveApplied()
         case .peer(let peer, let context): self.send(.readIndexAnswer(context: context, index: index), to: peer)
+        case .confirmation(let completion): completion(index != nil)
         case nil: break
         }
     }
 
     /// Answers reads that waited for what is applied now.
     func serveApplied() {
-        guard self.view.isOpen, !self.appliedReads.isEmpty else { return }
-        let due = self.appliedReads.filter { $0.index <= self.view.applied }
-        self.appliedReads.removeAll { $0.index <= self.view.applied }
+        guard self.database.isOpen, !self.appliedReads.isEmpty else { return }
+        let due = self.appliedReads.filter { $0.index <= self.database.applied }
+        self.appliedReads.removeAll { $0.index <= self.database.applied }
         for (_, request) in due {
             let how = request.reading == .anywhere && self.raft.role != .leader ? "followers" : "read index"
-            self.serve(request, from: self.view, "reads by \(how)")
+            self.database.serve(request, "reads by \(how)")
         }
-    }
-
-    private func serve(_ request: Request, from view: View, _ how: String) {
-        self.cluster.checks.count(how)
-        let (results, version) = request.transaction.run(on: self.plan.shape) {
-            view.pages[$0]
-        } write: { _, _ in
-        }
-        self.reply(.committed(results, version: version), to: request)
     }
 }

@@ -5,12 +5,6 @@ import TestSupport
 /// The process of a node, from its start to its end: what acts for Raft, log and database, with all that takes time taking
 /// made-up time.
 final class Node {
-    /// Work that comes to the database in order.
-    enum Work {
-        case role(SoftState)
-        case entries([Entry])
-    }
-
     /// What takes time, one piece after the other in each.
     enum Lane: Int, CaseIterable { case term, log, file }
 
@@ -18,7 +12,7 @@ final class Node {
     let host: Host
     let storage: NodeLog
     var raft: Raft
-    var view: View
+    let database: any NodeDatabase
     var known: (term: Term, isLeader: Bool) = (.zero, false)
     private(set) var isEnding = false
     /// Whether somebody who catches up waits.
@@ -38,20 +32,9 @@ final class Node {
     /// What is being done in each lane: its effect on the disks.
     var underWay: [(() -> Void)?] = [nil, nil, nil]
 
-    // The database.
-    var inbox: [Work] = []
-    var isApplying = false
-    /// The term that this node leads in, as far as the database knows.
-    var leading: Term?
-    var overlay: Overlay?
-    var marks: CheckpointMarks
-    var isCheckpointing = false
-    /// Counts what makes checkpoints that are under way meaningless.
-    var generation = 0
-
     // Copies.
     var copies: [OutgoingCopy] = []
-    var offered: (snapshot: SnapshotMetadata, pages: [Page], intent: LogIndex)?
+    var offered: (snapshot: SnapshotMetadata, content: [UInt8], intent: LogIndex)?
     var isInstalling = false
 
     // Requests.
@@ -73,14 +56,17 @@ final class Node {
             fileSystem: host.logDisk, configuration: cluster.plan.log, newLogID: UInt64(host.place) + 7)
         if let copy = try host.files.recorded() { try Self.install(copy, &log, host.files) }
         try host.files.clean()
-        self.marks = log.checkpoints[DatabaseFiles.database] ?? CheckpointMarks()
+        let marks = log.checkpoints[DatabaseFiles.database] ?? CheckpointMarks()
         self.storage = NodeLog(log)
-        let applied = self.marks.done
+        self.database =
+            if cluster.plan.usesEngine {
+                try EngineDatabase(host, marks: marks, log: self.storage, in: cluster)
+            } else {
+                try ModelDatabase(host, marks: marks, in: cluster)
+            }
+        let applied = self.database.applied
         let configurations = self.storage.configurations
         let newest = configurations.lastIndex { $0.index <= applied } ?? 0
-        self.view = View(
-            pages: try host.files.pages(), applied: applied,
-            opensAt: cluster.defect == .opensBeforeIntent ? applied : self.marks.intent)
         self.raft = Raft(
             id: host.id, settings: cluster.plan.raft,
             start: Raft.Start(
@@ -90,9 +76,10 @@ final class Node {
             now: host.clock.instant(at: cluster.now))
         if let defect = cluster.defect { self.raft.defects = defect.ofRaft }
         cluster.checks.started(
-            host.id, log: log, marks: self.marks, copiedThrough: host.copiedThrough,
+            host.id, log: log, marks: marks, copiedThrough: host.copiedThrough,
             configurations: configurations)
-        if self.view.isOpen { cluster.checks.opened(self.view, on: host.id) }
+        self.database.node = self
+        self.database.check()
         self.storage.isSlow = { [unowned cluster] in cluster.isFaulty && cluster.random.once(in: 10) }
         self.storage.failed = { [unowned cluster, unowned self] in
             cluster.checks.found("\(host.id) cannot read its log: \($0)")
@@ -103,8 +90,18 @@ final class Node {
     /// Begins to live.
     func run() {
         self.tickLater()
-        if let interval = self.plan.checkpointInterval { self.checkpointLater(interval) }
+        self.database.run()
         self.pump()
+    }
+
+    /// The process is no more: what would have been done keeps nothing of it.
+    func end() {
+        self.database.end()
+        self.offers = []
+        self.waiting = [:]
+        self.indexReads = [:]
+        self.copies = []
+        self.underWay = [nil, nil, nil]
     }
 
     // MARK: Time
@@ -145,8 +142,8 @@ final class Node {
     func receive(_ message: PeerMessage, from sender: NodeID) {
         switch message {
         case .raft(let message): self.raft.step(message, from: sender)
-        case .copy(let request, let pages, let intent):
-            if !self.isInstalling { self.offered = (request.snapshot, pages, intent) }
+        case .copy(let request, let content, let intent):
+            if !self.isInstalling { self.offered = (request.snapshot, content, intent) }
             self.raft.step(.installSnapshot(request), from: sender)
         case .readIndex(let context): self.askIndex(context, for: sender)
         case .readIndexAnswer(let context, let index): self.gotIndex(index, for: context)
@@ -163,7 +160,7 @@ final class Node {
             self.known = (self.raft.term, self.raft.role == .leader)
             self.handle(ready)
             self.pumpStorage()
-            self.pumpInbox()
+            self.database.pump()
             if ready.isEmpty { break }
         }
         self.restBeforeCatchUp()
@@ -184,7 +181,7 @@ final class Node {
     private func handle(_ ready: Ready) {
         if let state = ready.softState {
             self.cluster.trace(self.id, "is \(state.role) in \(state.term)")
-            self.inbox.append(.role(state))
+            self.database.changeRole(state)
         }
         if let write = ready.write {
             let before = write.entries.first.flatMap { self.raft.term(at: $0.index.previous) }
@@ -194,13 +191,15 @@ final class Node {
         for envelope in ready.messages { self.send(.raft(envelope.message), to: envelope.to) }
         if !ready.committedEntries.isEmpty {
             self.cluster.checks.committed(ready.committedEntries, on: self.id, term: self.raft.term)
-            self.inbox.append(.entries(ready.committedEntries))
+            self.database.commit(ready.committedEntries)
         }
         for state in ready.readStates { self.gotIndex(state.index, for: state.context) }
         for peer in ready.snapshotsNeeded { self.beginCopy(to: peer) }
         if let snapshot = ready.snapshot { self.beginInstall(snapshot) }
         if ready.failedPromotion != nil { self.cluster.checks.count("promotions given up") }
     }
+
+    func trace(_ what: @autoclosure () -> String) { self.cluster.trace(self.id, what()) }
 
     func send(_ message: PeerMessage, to peer: NodeID) { self.cluster.send(message, from: self.id, to: peer) }
 

@@ -54,6 +54,8 @@ package struct Plan: Sendable {
     package var others = 1
     package var clients = 5
     package var shape = DatabaseShape()
+    /// Whether databases are the engine's, and not models.
+    package var usesEngine = false
     /// How long faults last.
     package var duration = VirtualTime.seconds(40)
     /// How long it may take after that until everything is well.
@@ -66,6 +68,8 @@ package struct Plan: Sendable {
     /// One in so many changes takes a vote away.
     package var demotions = 2
     package var checkpointInterval: VirtualTime? = .seconds(1)
+    /// Of the engine: pages that the file lacks, above which they are copied there.
+    package var checkpointPages = 64
     /// How long clients think.
     package var thinking: ClosedRange<VirtualTime> = .milliseconds(1)...(.milliseconds(80))
     /// How long what clients and nodes say is under way, and how long clients wait for an answer.
@@ -166,6 +170,26 @@ extension Plan {
         self.log.segmentSize = random.pick([8 << 10, 32 << 10])
         self.log.recentEntriesSize = random.pick([1 << 10, 8 << 10, 32 << 10])
         self.log.maximumLogSize = random.pick([64 << 10, 512 << 10])
+        self.checkpointPages = random.pick([8, 64, 4096])
+    }
+
+    /// The same cluster with real databases, whose pages are six times as large as those of models.
+    package func withEngine() -> Plan {
+        var plan = self
+        plan.usesEngine = true
+        plan.raft.maximumMessageSize *= 8
+        plan.raft.maximumInflightSize *= 8
+        plan.raft.maximumUncommittedSize *= 8
+        plan.raft.maximumUnstableSize *= 8
+        plan.raft.maximumApplyingSize *= 8
+        plan.raft.maximumCacheSize *= 8
+        plan.raft.maximumCatchUpSize *= 8
+        plan.log.segmentSize *= 8
+        plan.log.maximumBatchSize *= 8
+        plan.log.maximumQueuedSize *= 8
+        plan.log.recentEntriesSize *= 8
+        plan.log.maximumLogSize *= 8
+        return plan
     }
 
     /// The same cluster, and nothing goes wrong.

@@ -23,10 +23,23 @@ package struct Trial {
 
     /// - Parameters:
     ///   - plan: nil: drawn from the seed.
+    ///   - reduction: What is left out of what was drawn.
+    ///   - usesEngine: Whether databases are the engine's, unless the plan says so.
     ///   - tracer: Told what happens.
-    package init(seed: UInt64, plan: Plan? = nil, defect: Defect? = nil, tracer: ((String) -> Void)? = nil) {
-        self.cluster = Cluster(
-            seed: seed, plan: plan ?? defect?.plan(seed: seed) ?? Plan(seed: seed), defect: defect, tracer: tracer)
+    package init(
+        seed: UInt64, plan: Plan? = nil, reduction: Reduction = Reduction(), defect: Defect? = nil,
+        usesEngine: Bool = false, tracer: ((String) -> Void)? = nil
+    ) {
+        let plan = plan ?? Self.plan(seed: seed, defect: defect, usesEngine: usesEngine, reduction: reduction)
+        self.cluster = Cluster(seed: seed, plan: plan, defect: defect, tracer: tracer)
+    }
+
+    /// What a seed means.
+    static func plan(seed: UInt64, defect: Defect?, usesEngine: Bool, reduction: Reduction = Reduction()) -> Plan {
+        var plan = defect?.plan(seed: seed) ?? Plan(seed: seed)
+        if usesEngine { plan = plan.withEngine() }
+        reduction.apply(to: &plan)
+        return plan
     }
 
     package mutating func run() -> Result {
@@ -35,10 +48,14 @@ package struct Trial {
         if !cluster.checks.hasViolation { self.converge() }
         if !cluster.checks.hasViolation { self.readAll() }
         if !cluster.checks.hasViolation { self.checkHistory() }
+        if !cluster.checks.hasViolation { self.checkDatabases() }
+        let nodes = cluster.hosts.map { "node \($0.id): " + ($0.node?.summary ?? "down") }
+        // Who has an engine holds files.
+        for host in cluster.hosts { host.end() }
         return Result(
             seed: cluster.seed, violation: cluster.checks.violation, time: cluster.now,
             convergence: self.convergence, counts: cluster.checks.counts, digest: cluster.checks.digest,
-            nodes: cluster.hosts.map { "node \($0.id): " + ($0.node?.summary ?? "down") })
+            nodes: nodes)
     }
 
     /// Faults stop. Then one node leads, what clients ask is done, and every member has all that is committed.
@@ -71,12 +88,7 @@ package struct Trial {
         }
         for server in leader.raft.configuration.servers where server.role != .spare {
             guard let node = self.cluster.hosts[Int(server.id.rawValue) - 1].node else { return "\(server.id) is down" }
-            guard node.view.isOpen, node.view.applied == committed else {
-                return "\(server.id) has applied \(node.view.applied) of \(committed)"
-            }
-            if node.view.pages != self.cluster.checks.pages {
-                self.cluster.checks.found("\(server.id) has other pages at the end")
-            }
+            if let difference = node.database.difference(at: committed) { return difference }
         }
         return nil
     }
@@ -93,6 +105,13 @@ package struct Trial {
         cluster.run(until: cluster.now + .seconds(1))
         if case .unknown = cluster.history.operations[Int(transaction.id)].outcome {
             cluster.checks.found("the last read is not answered")
+        }
+    }
+
+    private func checkDatabases() {
+        guard let leader = self.cluster.leader?.node else { return }
+        for server in leader.raft.configuration.servers where server.role != .spare {
+            self.cluster.hosts[Int(server.id.rawValue) - 1].node?.database.checkAtEnd()
         }
     }
 

@@ -15,4 +15,27 @@ import Testing
         #expect(search.found != nil)
         #expect(search.unexpected?.violation == nil, "seed \(search.unexpected?.seed ?? 0)")
     }
+
+    /// The same with real databases.
+    @Test(arguments: Defect.ofDatabases)
+    func isFoundWithTheEngine(_ defect: Defect) async {
+        let search = await onOwnThread { DefectSearch(defect, seeds: 20, usesEngine: true) }
+        #expect(search.found != nil)
+        #expect(search.unexpected?.violation == nil, "seed \(search.unexpected?.seed ?? 0)")
+    }
+
+    /// What is found is made as small as it can be, and is found again by what is said of it.
+    @Test func isMadeSmaller() async {
+        let (found, again) = await onOwnThread { () -> (Shrinking, Trial.Result) in
+            var trial = Trial(seed: 1, defect: .answersBeforeCommit)
+            let shrinking = Shrinking(
+                trial.run(), reduction: Reduction(), defect: .answersBeforeCommit, usesEngine: false,
+                limit: .seconds(60))
+            var smaller = Trial(seed: 1, reduction: shrinking.reduction, defect: .answersBeforeCommit)
+            return (shrinking, smaller.run())
+        }
+        #expect(found.reduction.without.count > 3)
+        #expect(again.violation == found.result.violation)
+        #expect(again.violation != nil)
+    }
 }

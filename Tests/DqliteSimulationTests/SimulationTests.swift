@@ -8,20 +8,16 @@ import Testing
 @Suite struct SimulationTests {
     static func variable(_ name: String) -> UInt64? { ProcessInfo.processInfo.environment[name].flatMap { UInt64($0) } }
 
-    static func play(_ seed: UInt64, plan: Plan? = nil, defect: Defect? = nil) -> Trial.Result {
-        var trial = Trial(seed: seed, plan: plan, defect: defect)
+    static func play(_ seed: UInt64, duration: Int, usesEngine: Bool) -> Trial.Result {
+        var trial = Trial(seed: seed, reduction: Reduction(duration: duration), usesEngine: usesEngine)
         return trial.run()
     }
 
-    @Test func nothingBreaksAndAllIsWellInTheEnd() async {
+    /// With models of databases, and with the engine itself.
+    @Test(arguments: [false, true])
+    func nothingBreaksAndAllIsWellInTheEnd(usesEngine: Bool) async {
         let seeds = Self.variable("SEED").map { [$0] } ?? Array(1...(Self.variable("TRIALS") ?? 6))
-        let results = await onOwnThread {
-            seeds.map { seed in
-                var plan = Plan(seed: seed)
-                plan.duration = .seconds(10)
-                return Self.play(seed, plan: plan)
-            }
-        }
+        let results = await onOwnThread { seeds.map { Self.play($0, duration: 10, usesEngine: usesEngine) } }
         var counts: [String: Int] = [:]
         for result in results {
             let nodes = result.nodes.joined(separator: "\n")
@@ -38,13 +34,10 @@ import Testing
     }
 
     /// What is not decided by the seed cannot be played again.
-    @Test func aSeedPlaysTheSameAgain() async {
+    @Test(arguments: [false, true], [46, 3] as [UInt64])
+    func aSeedPlaysTheSameAgain(usesEngine: Bool, seed: UInt64) async {
         let results = await onOwnThread {
-            (0..<2).map { _ in
-                var plan = Plan(seed: 46)
-                plan.duration = .seconds(5)
-                return Self.play(46, plan: plan)
-            }
+            (0..<2).map { _ in Self.play(seed, duration: 5, usesEngine: usesEngine) }
         }
         #expect(results[0].digest == results[1].digest)
         #expect(results[0].time == results[1].time)

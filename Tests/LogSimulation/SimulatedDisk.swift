@@ -11,7 +11,12 @@ package final class SimulatedDisk: LogFileSystem {
         var durable: [UInt8]
         /// What a reader sees.
         var current: [UInt8]
-        var pending: [(offset: Int, bytes: [UInt8])] = []
+        var pending: [Change] = []
+    }
+
+    fileprivate enum Change {
+        case write(offset: Int, bytes: [UInt8])
+        case resize(Int)
     }
 
     fileprivate enum NameChange {
@@ -129,6 +134,19 @@ package final class SimulatedDisk: LogFileSystem {
         }
     }
 
+    /// Makes a file longer, by zeros, or shorter.
+    package func resize(_ name: String, to size: Int) throws(LogFileError) {
+        try self.step(.write, name) { (state) throws(LogFileError) in
+            guard let node = state.names[name] else {
+                throw LogFileError(.write, file: name, code: 2, reason: "missing")
+            }
+            let surplus = state.nodes[node]!.current.count - size
+            if surplus > 0 { state.nodes[node]!.current.removeLast(surplus) }
+            if surplus < 0 { state.nodes[node]!.current += [UInt8](repeating: 0, count: -surplus) }
+            state.nodes[node]!.pending.append(.resize(size))
+        }
+    }
+
     /// The power fails, in the middle of nothing.
     package func failPower() { self.state.withLock { $0.isCrashed = true } }
 
@@ -240,7 +258,7 @@ package final class SimulatedDisk: LogFileSystem {
                 state.faults.writesToFailure? -= 1
                 let count = isBroken ? bytes.count / 2 : bytes.count
                 state.nodes[self.node]!.current.replaceSubrange(offset..<offset + count, with: bytes[..<count])
-                state.nodes[self.node]!.pending.append((offset, Array(bytes[..<count])))
+                state.nodes[self.node]!.pending.append(.write(offset: offset, bytes: Array(bytes[..<count])))
                 if isBroken { throw LogFileError(.write, file: self.name, code: 5, reason: "broken") }
             }
         }
@@ -256,7 +274,12 @@ package final class SimulatedDisk: LogFileSystem {
                     state.settle(self.node)
                     throw LogFileError(.sync, file: self.name, code: 5, reason: "broken")
                 }
-                for write in state.nodes[self.node]!.pending { state.apply(write.offset, write.bytes[...], self.node) }
+                for change in state.nodes[self.node]!.pending {
+                    switch change {
+                    case .write(let offset, let bytes): state.apply(offset, bytes[...], self.node)
+                    case .resize(let size): state.resize(self.node, to: size)
+                    }
+                }
                 state.nodes[self.node]!.pending = []
                 let size = state.nodes[self.node]!.current.count
                 state.grow(self.node, to: size)
@@ -269,18 +292,32 @@ extension SimulatedDisk.State {
     /// Puts on the platter, sector by sector, what chance wants of what waits.
     fileprivate mutating func settle(_ node: Int) {
         let share = Int.random(in: 0...4, using: &self.random)
-        for write in self.nodes[node]!.pending {
-            var from = 0
-            while from < write.bytes.count {
-                let inSector = SimulatedDisk.sector - (write.offset + from) % SimulatedDisk.sector
-                let to = min(write.bytes.count, from + inSector)
-                if Int.random(in: 0..<4, using: &self.random) < share {
-                    self.apply(write.offset + from, write.bytes[from..<to], node)
-                }
-                from = to
+        for change in self.nodes[node]!.pending {
+            switch change {
+            case .write(let offset, let bytes): self.settle(offset, bytes, share, node)
+            case .resize(let size):
+                if Int.random(in: 0..<4, using: &self.random) < share { self.resize(node, to: size) }
             }
         }
         self.nodes[node]!.pending = []
+    }
+
+    private mutating func settle(_ offset: Int, _ bytes: [UInt8], _ share: Int, _ node: Int) {
+        var from = 0
+        while from < bytes.count {
+            let inSector = SimulatedDisk.sector - (offset + from) % SimulatedDisk.sector
+            let to = min(bytes.count, from + inSector)
+            if Int.random(in: 0..<4, using: &self.random) < share {
+                self.apply(offset + from, bytes[from..<to], node)
+            }
+            from = to
+        }
+    }
+
+    fileprivate mutating func resize(_ node: Int, to size: Int) {
+        let surplus = self.nodes[node]!.durable.count - size
+        if surplus > 0 { self.nodes[node]!.durable.removeLast(surplus) }
+        self.grow(node, to: size)
     }
 
     fileprivate mutating func apply(_ offset: Int, _ bytes: ArraySlice<UInt8>, _ node: Int) {

@@ -2,20 +2,22 @@ import DqliteLog
 import DqliteRaft
 
 /// Checkpoints: intent, pages, sync, done, and then the head of the log (rules 2, 22 and 23).
-extension Node {
-    func checkpointLater(_ interval: VirtualTime) {
-        self.after(.microseconds(interval.microseconds / 2)...interval) {
+extension ModelDatabase {
+    func run() { if let interval = self.plan.checkpointInterval { self.checkpointLater(interval) } }
+
+    private func checkpointLater(_ interval: VirtualTime) {
+        self.node.after(.microseconds(interval.microseconds / 2)...interval) {
             self.checkpoint()
             self.checkpointLater(interval)
         }
     }
 
     private func checkpoint() {
-        guard !self.isCheckpointing, !self.isInstalling, !self.isEnding, self.view.isOpen,
-            self.underWay[Lane.file.rawValue] == nil
+        guard !self.isCheckpointing, !self.node.isInstalling, !self.node.isEnding, self.view.isOpen,
+            self.node.underWay[Node.Lane.file.rawValue] == nil
         else { return }
         let beyond = self.cluster.defect == .checkpointBeyondDurable
-        let target = beyond ? self.view.applied : min(self.view.applied, self.storage.log.durableIndex)
+        let target = beyond ? self.view.applied : min(self.view.applied, self.node.storage.log.durableIndex)
         guard target > self.marks.done else { return }
         let images = self.view.images(through: target)
         self.isCheckpointing = true
@@ -31,7 +33,7 @@ extension Node {
     /// Makes marks durable.
     private func mark(_ marks: CheckpointMarks, _ generation: Int, then: @escaping () -> Void) {
         self.marks.intent = max(self.marks.intent, marks.intent)
-        self.offers.append(
+        self.node.offers.append(
             LogOffer { log, ticket throws(LogError) in
                 try log.mark(DatabaseFiles.database, marks, ticket: ticket)
             } then: {
@@ -48,10 +50,10 @@ extension Node {
     ) {
         guard self.generation == generation else { return }
         guard let (number, page) = images.first else { return self.syncPages(through: target, generation) }
-        self.work(in: .file) {
-            Result { try self.host.files.write(page, at: number) }
+        self.node.work(in: .file) {
+            Result { try self.files.write(page.bytes, at: number * Page.size) }
         } then: { result in
-            guard case .success = result else { return self.fail() }
+            guard case .success = result else { return self.node.fail() }
             self.writePages(images.dropFirst(), through: target, generation)
         }
     }
@@ -61,10 +63,10 @@ extension Node {
         if self.cluster.defect == .doneBeforeSync {
             return self.mark(marks, generation) { self.done(through: target) }
         }
-        self.work(in: .file) {
-            Result { try self.host.files.sync() }
+        self.node.work(in: .file) {
+            Result { try self.files.sync() }
         } then: { result in
-            guard case .success = result else { return self.fail() }
+            guard case .success = result else { return self.node.fail() }
             guard self.generation == generation else { return }
             self.mark(marks, generation) { self.done(through: target) }
         }
@@ -73,18 +75,46 @@ extension Node {
     private func done(through target: LogIndex) {
         self.view.saved(through: target)
         self.isCheckpointing = false
-        self.releaseLog()
+        self.node.releaseLog(through: self.cluster.defect == .releasesTooMuch ? self.view.applied : target)
     }
 
-    /// Cuts off the head of the log what neither the file, nor a member seen lately, nor a copy needs.
-    private func releaseLog() {
-        let done = self.cluster.defect == .releasesTooMuch ? self.view.applied : self.marks.done
-        var needs = LogNeeds(checkpoints: done)
-        for peer in self.raft.peers where peer.isRecentlyActive && !peer.needsSnapshot {
-            needs.holders[.follower(peer.id)] = peer.match
-        }
-        for copy in self.copies { needs.holders[.stream(copy.number)] = copy.start }
-        let truncation = self.storage.log.truncateHead(needs)
-        for case .stream(let number) in truncation.dropped { self.giveUpCopy(number) }
+    // MARK: Copies
+
+    func beginCopy(_ number: UInt64) -> (any CopySource)? { ModelCopy(of: self) }
+
+    func release() {
+        self.isCheckpointing = false
+        self.generation += 1
+    }
+
+    func use(_ copy: DatabaseFiles.Copy) throws {
+        let pages = Page.pages(try self.files.content() ?? [])
+        self.marks = copy.marks
+        self.view = View(pages: pages, applied: copy.snapshot.index, opensAt: copy.intent)
+        self.dropEntries()
+    }
+}
+
+/// A copy of a model's file.
+private final class ModelCopy: CopySource {
+    private let database: ModelDatabase
+    private var next = 0
+    let start: LogIndex
+
+    init(of database: ModelDatabase) {
+        self.database = database
+        self.start = database.marks.done
+    }
+
+    var isComplete: Bool { self.next == self.database.shape.pageCount }
+
+    func read() throws -> [UInt8] {
+        let pages = self.next..<min(self.next + 5, self.database.shape.pageCount)
+        self.next = pages.upperBound
+        return try self.database.files.read(pages.lowerBound * Page.size..<pages.upperBound * Page.size)
+    }
+
+    func end() -> LogIndex {
+        self.database.cluster.defect == .copyWithoutIntent ? self.start : self.database.marks.intent
     }
 }

@@ -16,6 +16,15 @@ struct Page: Hashable, Sendable {
         }
     }
 
+    /// The pages that a file holds.
+    static func pages(_ bytes: [UInt8]) -> [Page] {
+        bytes.withUnsafeBytes { memory in
+            stride(from: 0, to: memory.count, by: Self.size).map {
+                Page(UnsafeRawBufferPointer(rebasing: memory[$0..<$0 + Self.size]))
+            }
+        }
+    }
+
     func append(to bytes: inout [UInt8]) {
         self.words.withUnsafeBytes { bytes.append(contentsOf: $0) }
     }

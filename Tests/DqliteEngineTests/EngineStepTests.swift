@@ -1,0 +1,46 @@
+import Dispatch
+import DqliteProtocol
+import Synchronization
+import Testing
+
+@testable import DqliteEngine
+
+/// An engine without threads, whose jobs run when the test says so.
+@Suite("An engine without threads") struct EngineStepTests {
+    private final class Time: Sendable {
+        private let beginning = ContinuousClock.now
+        private let span = Mutex(Duration.zero)
+
+        var now: ContinuousClock.Instant { self.beginning + self.span.withLock { $0 } }
+        func pass(_ duration: Duration) { self.span.withLock { $0 += duration } }
+    }
+
+    private static func work(_ engine: Engine) {
+        while let job = engine.takeJob(.readers) ?? engine.takeJob(.lanes) { job() }
+    }
+
+    @Test("a batch that is refused because too much is under way is offered again after a while, and not at once")
+    func offersAgainLater() throws {
+        let time = Time()
+        let engine = try TestEngine { $0.time = { time.now } }
+        defer { engine.engine.abandon() }
+        engine.log.change {
+            $0.commitsAtOnce = false
+            $0.refusal = .queueFull
+        }
+        let sink = try engine.session().startExec("CREATE TABLE t (a)")
+        Self.work(engine.engine)
+        #expect(engine.log.isProposed(within: .nanoseconds(0)))
+        #expect(!engine.log.isProposed(within: .nanoseconds(0)))
+        engine.log.change { $0.refusal = nil }
+        engine.engine.ring()
+        Self.work(engine.engine)
+        #expect(!engine.log.isProposed(within: .nanoseconds(0)))
+        time.pass(.milliseconds(2))
+        engine.engine.ring()
+        Self.work(engine.engine)
+        #expect(engine.log.isProposed(within: .nanoseconds(0)))
+        engine.log.commit()
+        #expect(sink.now.end == .result(.init(lastInsertRowID: 0, rowsAffected: 0)))
+    }
+}
