@@ -1,3 +1,4 @@
+package import DqliteRaft
 internal import Synchronization
 
 /// Threads of an engine, by what they do.
@@ -18,7 +19,7 @@ extension Engine {
     }
 
     /// When ``ring()`` is to be called; nil: nothing waits for a time.
-    package var nextAlarm: ContinuousClock.Instant? { self.clock.next }
+    package var nextAlarm: MonotonicInstant? { self.clock.next }
 
     /// Tells those whose time has come.
     package func ring() { self.clock.ring() }

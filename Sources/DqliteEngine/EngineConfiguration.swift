@@ -1,4 +1,5 @@
 package import CReplicaPager
+package import DqliteRaft
 
 /// Limits and places of an ``Engine``.
 public struct EngineConfiguration: Sendable {
@@ -75,7 +76,7 @@ public struct EngineConfiguration: Sendable {
     /// For tests too.
     package var defects: EngineDefects = []
     /// For simulations: what time it is. The engine has no threads then, see ``Engine/takeJob(_:)``, and does not test itself.
-    package var time: (@Sendable () -> ContinuousClock.Instant)?
+    package var time: (@Sendable () -> MonotonicInstant)?
 
     /// The defaults, for databases in `directory`.
     public init(directory: String) { self.directory = directory }

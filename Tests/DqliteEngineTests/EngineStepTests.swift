@@ -1,5 +1,6 @@
 import Dispatch
 import DqliteProtocol
+import DqliteRaft
 import Synchronization
 import Testing
 
@@ -8,10 +9,9 @@ import Testing
 /// An engine without threads, whose jobs run when the test says so.
 @Suite("An engine without threads") struct EngineStepTests {
     private final class Time: Sendable {
-        private let beginning = ContinuousClock.now
         private let span = Mutex(Duration.zero)
 
-        var now: ContinuousClock.Instant { self.beginning + self.span.withLock { $0 } }
+        var now: MonotonicInstant { MonotonicInstant(self.span.withLock { $0 }) }
         func pass(_ duration: Duration) { self.span.withLock { $0 += duration } }
     }
 

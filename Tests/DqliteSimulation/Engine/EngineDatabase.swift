@@ -79,10 +79,7 @@ final class EngineDatabase: NodeDatabase, @unchecked Sendable {
     var isServing: Bool { self.leadingTerm != nil && self.leadingTerm == self.servingTerm }
 
     /// What time it is for the engine.
-    private static let beginning = ContinuousClock.now
-    private var instant: ContinuousClock.Instant {
-        Self.beginning + .microseconds(self.cluster.now.microseconds)
-    }
+    private var instant: MonotonicInstant { MonotonicInstant(.microseconds(self.cluster.now.microseconds)) }
 
     /// Makes an engine of the file and of what the log has after it.
     private func begin(applied: LogIndex) throws {
@@ -169,7 +166,7 @@ final class EngineDatabase: NodeDatabase, @unchecked Sendable {
     private func setAlarm(_ engine: Engine) {
         guard let next = engine.nextAlarm else { return }
         // Rounded up, or it would be too early again and again.
-        let span = max(.zero, self.instant.duration(to: next))
+        let span = max(.zero, next - self.instant)
         let time = self.cluster.now + .microseconds(Int((span + .nanoseconds(999)) / .microseconds(1)))
         if let alarm = self.alarm, alarm <= time { return }
         self.alarm = time
