@@ -22,7 +22,9 @@ import Testing
         "DqliteTesting": [
             "DqliteNode", "Foundation", "FoundationEssentials", "Logging", "NIOCore", "NIOPosix", "ServiceLifecycle",
         ],
-        "dqlite": ["ArgumentParser", "DqliteNode", "Logging", "NIOCore", "NIOPosix", "ServiceLifecycle", "UnixSignals"],
+        "dqlite": [
+            "ArgumentParser", "DqliteNode", "Logging", "NIOCore", "NIOPosix", "ServiceLifecycle", "UnixSignals",
+        ],
     ]
     static let platform: Set<String> = ["Darwin", "Dispatch", "Glibc", "Musl", "Synchronization"]
 
