@@ -205,6 +205,26 @@ import Testing
         #expect(try self.earlyReading(ignoresIntents: false) == nil)
     }
 
+    /// Otherwise a leader that was started again could send none before it has applied something, and if that takes the vote of
+    /// the member that waits for the copy, never.
+    @Test("a copy begins where the log does, when that holds nothing that was applied")
+    func copyOfAnEmptyLog() throws {
+        let path = FileManager.default.temporaryDirectory.appending(path: "copy-\(UUID())").path
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let log = try Log(directory: path + "/log")
+        defer { log.close() }
+        try log.save(HardState(term: Term(3)))
+        try log.reset(to: LogIndex(500), term: Term(2))
+        let replicator = LocalReplicator(log: log) { Issue.record("\($0)") }
+        let engine = try Engine(
+            configuration: EngineConfiguration(directory: path + "/databases"), replicator: replicator)
+        defer { engine.close() }
+        try engine.redo(log, through: LogIndex(500))
+        try engine.recovered()
+        #expect(try engine.beginCopy { _ in }.start == LogIndex(500))
+    }
+
     @Test("a node that lets clients read before that is found: they see a transaction in part")
     func plantedDefect() throws {
         let rows = try self.earlyReading(ignoresIntents: true)
