@@ -11,29 +11,9 @@ final class SnapshotReceiver: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
-    private enum State {
-        case waitingForOffer
-        /// Something is under way.
-        case busy
-        case receiving
-        case over
-    }
-
-    private let directory: DataDirectory
-    private let settings: SnapshotSettings
-    private let threads: DiskThreads
-    private let accept: @Sendable (SnapshotOffer, EventLoopPromise<Void>) -> Void
-    private let completed: @Sendable (Result<SnapshotInstallation, SnapshotError>) -> Void
-    private let step: InstallationStepHook
-    private var state = State.waitingForOffer
-    private var snapshot: IncomingSnapshot?
-    private var metadata: SnapshotMetadata?
-    /// Whether what is under way may end in a snapshot that counts.
-    private var isFinishing = false
+    private let reception: SnapshotReception
     private var processor: NIOSingleStepByteToMessageProcessor<SnapshotFrameDecoder>
     private var context: ChannelHandlerContext?
-    private var eventLoop: (any EventLoop)?
-    private var timeout: Scheduled<Void>?
 
     /// - Parameters:
     ///   - directory: Where it is received.
@@ -45,186 +25,71 @@ final class SnapshotReceiver: ChannelInboundHandler {
         accept: @escaping @Sendable (SnapshotOffer, EventLoopPromise<Void>) -> Void,
         completed: @escaping @Sendable (Result<SnapshotInstallation, SnapshotError>) -> Void
     ) {
-        self.directory = directory
-        self.settings = settings
-        self.threads = threads
-        self.step = step
-        self.accept = accept
-        self.completed = completed
+        self.reception = SnapshotReception(
+            directory: directory, settings: settings, threads: threads, step: step, accept: accept,
+            completed: completed)
         self.processor = NIOSingleStepByteToMessageProcessor(
             SnapshotFrameDecoder(maximumChunkSize: settings.maximumChunkSize))
+        self.reception.delegate = self
     }
 
     /// Gives up, unless the snapshot counts already. To be called on the event loop.
-    func cancel(because reason: String) { self.fail(SnapshotError(.cancelled, reason)) }
+    func cancel(because reason: String) { self.reception.fail(SnapshotError(.cancelled, reason)) }
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
-        self.eventLoop = context.eventLoop
-        self.awaitMessage()
+        self.reception.begin(on: context.eventLoop)
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        self.fail(SnapshotError(.connection, "the connection was closed"))
+        self.reception.fail(SnapshotError(.connection, "the connection was closed"))
         context.fireChannelInactive()
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
-        self.fail(SnapshotError(.connection, "the connection was closed"))
+        self.reception.fail(SnapshotError(.connection, "the connection was closed"))
         self.context = nil
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        self.fail(SnapshotError(.connection, "the connection failed: \(error)"))
+        self.reception.fail(SnapshotError(.connection, "the connection failed: \(error)"))
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        if case .over = self.state { return }
+        if case .over = self.reception.state { return }
         do {
             try self.processor.process(buffer: self.unwrapInboundIn(data)) { self.received($0) }
         } catch {
-            self.fail(error as? SnapshotError ?? SnapshotError(.malformed, "\(error)"))
-        }
-    }
-
-    private func awaitMessage() {
-        guard let context = self.context else { return }
-        self.timeout?.cancel()
-        self.timeout = context.eventLoop.assumeIsolated().scheduleTask(in: TimeAmount(self.settings.timeout)) {
-            self.fail(SnapshotError(.connection, "the sender sent nothing for \(self.settings.timeout)"))
+            self.reception.fail(error as? SnapshotError ?? SnapshotError(.malformed, "\(error)"))
         }
     }
 
     // MARK: Messages
 
     private func received(_ message: SnapshotMessage) {
-        self.timeout?.cancel()
-        self.timeout = nil
-        switch (self.state, message) {
+        let reception = self.reception
+        switch (reception.state, message) {
         case (.over, _): break
-        case (_, .failed(let failure)): self.fail(SnapshotError(.peer, failure.message))
-        case (.waitingForOffer, .begin(let begin)): self.decide(begin)
+        case (_, .failed(let failure)): reception.fail(SnapshotError(.peer, failure.message))
+        case (.waitingForOffer, .begin(let begin)):
+            do throws(SnapshotError) {
+                reception.decide(try SnapshotOffer(begin))
+            } catch {
+                reception.fail(error)
+            }
         case (.receiving, .file(let file)):
-            self.work { snapshot throws(SnapshotError) in try snapshot.beginFile(file.name, size: file.size) }
+            reception.work { snapshot throws(SnapshotError) in try snapshot.beginFile(file.name, size: file.size) }
         case (.receiving, .chunk(let offset, let bytes)):
-            self.work { snapshot throws(SnapshotError) in
+            reception.work { snapshot throws(SnapshotError) in
                 try bytes.withReadableMemory { memory throws(SnapshotError) in
                     try snapshot.write(memory, at: offset)
                 }
             }
         case (.receiving, .fileEnd(let end)):
-            self.work { snapshot throws(SnapshotError) in try snapshot.endFile(intent: LogIndex(end.intent)) }
-        case (.receiving, .end(let end)): self.finish(LogIndex(end.newestIntent))
-        default: self.fail(SnapshotError(.malformed, "the sender sends what it must not now"))
+            reception.work { snapshot throws(SnapshotError) in try snapshot.endFile(intent: LogIndex(end.intent)) }
+        case (.receiving, .end(let end)): reception.finish(LogIndex(end.newestIntent))
+        default: reception.fail(SnapshotError(.malformed, "the sender sends what it must not now"))
         }
-    }
-
-    private func decide(_ begin: SnapshotBegin) {
-        guard let context = self.context else { return }
-        let offer: SnapshotOffer
-        do throws(SnapshotError) {
-            offer = try SnapshotOffer(begin)
-        } catch {
-            return self.fail(error)
-        }
-        self.state = .busy
-        self.metadata = offer.metadata
-        let decision = context.eventLoop.makePromise(of: Void.self)
-        self.accept(offer, decision)
-        decision.futureResult.assumeIsolated().whenComplete { result in
-            switch result {
-            case .success: self.begin(offer)
-            case .failure(let error):
-                self.fail(error as? SnapshotError ?? SnapshotError(.refused, "the snapshot is refused: \(error)"))
-            }
-        }
-    }
-
-    private func begin(_ offer: SnapshotOffer) {
-        guard case .busy = self.state, let context = self.context else { return }
-        let made = self.threads.run(on: context.eventLoop) {
-            [directory = self.directory, limit = self.settings.maximumDatabases, step = self.step] in
-            try IncomingSnapshot(in: directory, metadata: offer.metadata, maximumDatabases: limit, step: step)
-        }
-        made.assumeIsolated().whenComplete { result in
-            switch result {
-            case .success(let snapshot):
-                self.snapshot = snapshot
-                // Given up meanwhile.
-                guard case .busy = self.state else { return self.discard() }
-                self.state = .receiving
-                self.send(.accepted(SnapshotAccepted(chunkSize: UInt64(self.settings.maximumChunkSize))))
-                self.awaitMessage()
-            case .failure(let error): self.fail(Self.error(error))
-            }
-        }
-    }
-
-    /// Works on a message, and answers it.
-    private func work(_ body: @escaping @Sendable (IncomingSnapshot) throws(SnapshotError) -> Void) {
-        guard let snapshot = self.snapshot, let context = self.context else { return }
-        self.state = .busy
-        let size = self.threads.run(on: context.eventLoop) {
-            try body(snapshot)
-            return snapshot.size
-        }
-        size.assumeIsolated().whenComplete { result in
-            // Given up meanwhile.
-            guard case .busy = self.state else { return self.discard() }
-            self.state = .receiving
-            switch result {
-            case .success(let size):
-                self.send(.progress(SnapshotProgress(size: UInt64(size))))
-                self.awaitMessage()
-            case .failure(let error): self.fail(Self.error(error))
-            }
-        }
-    }
-
-    private func finish(_ newestIntent: LogIndex) {
-        guard let snapshot = self.snapshot, let context = self.context else { return }
-        self.state = .busy
-        self.isFinishing = true
-        let installation = self.threads.run(on: context.eventLoop) { try snapshot.finish(newestIntent: newestIntent) }
-        installation.assumeIsolated().whenComplete { result in
-            self.isFinishing = false
-            self.state = .receiving
-            switch result {
-            case .success(let installation):
-                self.state = .over
-                self.snapshot = nil
-                self.send(.received(SnapshotReceived(lastIndex: installation.metadata.index.rawValue)))
-                self.context?.closeAfterWrites()
-                self.completed(.success(installation))
-            case .failure(let error): self.fail(Self.error(error))
-            }
-        }
-    }
-
-    // MARK: Ends
-
-    private static func error(_ error: any Error) -> SnapshotError {
-        error as? SnapshotError ?? SnapshotError(.cancelled, "the node is shutting down: \(error)")
-    }
-
-    private func fail(_ error: SnapshotError) {
-        if case .over = self.state { return }
-        // It may count already, and what becomes of it is told then.
-        if self.isFinishing { return }
-        self.timeout?.cancel()
-        self.timeout = nil
-        let wasBusy = if case .busy = self.state { true } else { false }
-        self.state = .over
-        if error.code != .peer, error.code != .connection { self.send(.failed(SnapshotFailed(error))) }
-        self.context?.closeAfterWrites()
-        // A thread that is at it does it afterwards.
-        if !wasBusy { self.discard() }
-        self.completed(.failure(error))
-    }
-
-    private func discard() {
-        guard let snapshot = self.snapshot.take(), let eventLoop = self.eventLoop else { return }
-        _ = self.threads.run(on: eventLoop) { snapshot.discard() }
     }
 
     private func send(_ message: SnapshotMessage) {
@@ -233,5 +98,27 @@ final class SnapshotReceiver: ChannelInboundHandler {
         // Texts of failures hold no NUL, and there are no others.
         guard (try? buffer.writeSnapshotMessage(message)) != nil else { return }
         context.writeAndFlush(self.wrapOutboundOut(buffer), promise: nil)
+    }
+}
+
+extension SnapshotReceiver: SnapshotReceptionDelegate {
+    func accepted() {
+        self.send(.accepted(SnapshotAccepted(chunkSize: UInt64(self.reception.settings.maximumChunkSize))))
+        self.reception.awaitBytes()
+    }
+
+    func written(size: Int) {
+        self.send(.progress(SnapshotProgress(size: UInt64(size))))
+        self.reception.awaitBytes()
+    }
+
+    func finished(_ installation: SnapshotInstallation) {
+        self.send(.received(SnapshotReceived(lastIndex: installation.metadata.index.rawValue)))
+        self.context?.closeAfterWrites()
+    }
+
+    func gaveUp(_ error: SnapshotError) {
+        if error.code != .peer, error.code != .connection { self.send(.failed(SnapshotFailed(error))) }
+        self.context?.closeAfterWrites()
     }
 }
