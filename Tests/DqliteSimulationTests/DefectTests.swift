@@ -4,7 +4,8 @@ import Testing
 @testable import DqliteSimulation
 
 /// Breaches of the rules, each planted and found. Here are those that most lives show; `scripts/simulate --defects` looks for all.
-@Suite struct DefectTests {
+/// One after the other, since all have threads of their own, and the other tests need processors too.
+@Suite(.serialized) struct DefectTests {
     @Test(
         arguments: [
             .acknowledgesBeforeDurable, .usesCommittedConfiguration, .leaseJudgedAtTick, .syncsNothing, .forgetsVotes,
@@ -17,7 +18,7 @@ import Testing
     }
 
     /// The same with real databases.
-    @Test(arguments: Defect.ofDatabases)
+    @Test(arguments: [.answersBeforeCommit, .doneBeforeSync, .releasesTooMuch] as [Defect])
     func isFoundWithTheEngine(_ defect: Defect) async {
         let search = await onOwnThread { DefectSearch(defect, seeds: 20, usesEngine: true) }
         #expect(search.found != nil)

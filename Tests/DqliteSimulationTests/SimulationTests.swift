@@ -5,7 +5,7 @@ import Testing
 @testable import DqliteSimulation
 
 /// Whole clusters under faults. `SEED` plays one seed, `TRIALS` says how many; `scripts/simulate` plays more, and faster.
-@Suite struct SimulationTests {
+@Suite(.serialized) struct SimulationTests {
     static func variable(_ name: String) -> UInt64? { ProcessInfo.processInfo.environment[name].flatMap { UInt64($0) } }
 
     static func play(_ seed: UInt64, duration: Int, usesEngine: Bool) -> Trial.Result {

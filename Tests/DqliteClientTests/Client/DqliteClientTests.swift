@@ -140,7 +140,7 @@ import Testing
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await client.run() }
             let error = await #expect(throws: DqliteError.self) {
-                try await client.execute("X", options: .init(timeout: .seconds(1)))
+                try await client.execute("X", options: .init(timeout: .seconds(5)))
             }
             #expect(error?.code == .noLeader)
             #expect((error?.underlyingError as? DqliteError)?.code == .connectFailed)
