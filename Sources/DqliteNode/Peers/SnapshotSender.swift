@@ -131,9 +131,7 @@ final class SnapshotSender: ChannelInboundHandler {
         self.timeout?.cancel()
         self.timeout = nil
         let loop = context.eventLoop
-        let piece = self.threads.run(on: loop) { [source = self.source] in try source.next(maximumSize: size) }
-        piece.assumeIsolated().whenComplete { result in
-            let piece = result.mapError { $0 as? SnapshotError ?? SnapshotError(.cancelled, "\($0)") }
+        self.threads.next(of: self.source, maximumSize: size, on: loop) { piece in
             self.act(self.machine.read(piece, now: loop.now))
         }
     }

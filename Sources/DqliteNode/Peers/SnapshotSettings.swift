@@ -35,4 +35,15 @@ struct DiskThreads: Sendable {
         guard let pool = self.pool else { return eventLoop.makeCompletedFuture(withResultOf: body) }
         return pool.runIfActive(eventLoop: eventLoop, body)
     }
+
+    /// Reads the next piece of a snapshot. Called on the loop, as `then` is.
+    func next(
+        of source: any SnapshotSource, maximumSize: Int, on eventLoop: any EventLoop,
+        then: @escaping (Result<SnapshotPiece, SnapshotError>) -> Void
+    ) {
+        let piece = self.run(on: eventLoop) { try source.next(maximumSize: maximumSize) }
+        piece.assumeIsolated().whenComplete { result in
+            then(result.mapError { $0 as? SnapshotError ?? SnapshotError(.cancelled, "\($0)") })
+        }
+    }
 }

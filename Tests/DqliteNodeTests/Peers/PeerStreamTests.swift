@@ -30,7 +30,8 @@ import Testing
                     #expect(address == "127.0.0.1:19020")
                     let channel = EmbeddedChannel(loop: channels.eventLoop as! EmbeddedEventLoop)
                     channels.value.append(channel)
-                    return channel.connect(to: try! SocketAddress(ipAddress: "127.0.0.1", port: 1)).map { channel }
+                    return loop.makeCompletedFuture { try SocketAddress(ipAddress: "127.0.0.1", port: 1) }
+                        .flatMap { channel.connect(to: $0) }.map { channel }
                 }, logger: PeerStreamTests.logger)
             let server = Configuration.Server(id: NodeID(2), address: "127.0.0.1:19020", role: .voter)
             self.transport.update(Configuration(servers: [server]))
