@@ -164,6 +164,7 @@ import Testing
         try await FakeCluster.with(
             encoding,
             respond: { cluster, node, exchange in
+                guard exchange.sql != nil else { return }
                 if node == 1 { return try exchange.answer(part(0..<3)) }
                 // From now on it answers nothing.
                 cluster.state.withLock {
@@ -179,7 +180,9 @@ import Testing
                     let numbers = try await client.query("SELECT n FROM t").decode(Int.self).collect()
                     #expect(numbers == [0, 1, 2])
                 }
-                #expect(cluster.requests == ["0: SELECT n FROM t", "1: SELECT n FROM t"])
+                // A machine that is slow may have asked the first more than once.
+                #expect(cluster.requests.first == "0: SELECT n FROM t")
+                #expect(cluster.requests.last == "1: SELECT n FROM t")
             })
     }
 
@@ -215,7 +218,7 @@ import Testing
             },
             { node in
                 try await DqliteClient.withClient(
-                    configuration: .init(seeds: [node.address], database: "../bad"), logger: Logger(label: "test")
+                    configuration: .patient(seeds: [node.address], database: "../bad"), logger: Logger(label: "test")
                 ) { client in
                     async let result = client.execute("DELETE FROM t")
                     let question = try await node.next()

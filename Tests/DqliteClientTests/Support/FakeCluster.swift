@@ -93,21 +93,29 @@ final class FakeCluster: Sendable {
 
     var requests: [String] { self.state.withLock { $0.requests.map { "\($0.node): \($0.sql)" } } }
 
-    /// Runs a client of the cluster. It waits for ever where a test does not say otherwise.
+    /// Runs a client of the cluster.
     func client(
         seeds: [Int] = [0, 1, 2], _ configure: (inout DqliteClientConfiguration) -> Void = { _ in },
         _ body: (DqliteClient) async throws -> Void
     ) async throws {
         let addresses = self.state.withLock { $0.addresses }
-        var configuration = DqliteClientConfiguration(seeds: seeds.map { addresses[$0] }, database: "test")
+        var configuration = DqliteClientConfiguration.patient(seeds: seeds.map { addresses[$0] })
         configuration.connection.encoding = self.encoding.configured
-        configuration.callTimeout = .seconds(60)
-        configuration.probeTimeout = .seconds(60)
-        configuration.livenessTimeout = .seconds(60)
         configuration.pollInterval = .milliseconds(2)
         configuration.retry.initialBackoff = .milliseconds(2)
         configuration.retry.maximumBackoff = .milliseconds(20)
         configure(&configuration)
         try await DqliteClient.withClient(configuration: configuration, logger: Logger(label: "test"), body)
+    }
+}
+
+extension DqliteClientConfiguration {
+    /// Waits longer than any test does that does not say otherwise.
+    static func patient(seeds: [DqliteServerAddress], database: String = "test") -> Self {
+        var configuration = Self(seeds: seeds, database: database)
+        configuration.callTimeout = .seconds(60)
+        configuration.probeTimeout = .seconds(60)
+        configuration.livenessTimeout = .seconds(60)
+        return configuration
     }
 }
