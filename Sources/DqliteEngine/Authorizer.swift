@@ -27,8 +27,9 @@ final class Authorizer {
         var changesDatabase = false
     }
 
-    private let isStateless: Bool
-    private let isReadOnly: Bool
+    /// What the session is allowed that uses the connection.
+    var isStateless: Bool
+    var isReadOnly: Bool
     private let maximumCacheSize: Int
     private let view: Connection.View
     /// The reason of the last refusal.

@@ -65,9 +65,9 @@ final class Connection {
         sqlite3_limit(self.handle, SQLITE_LIMIT_VARIABLE_NUMBER, Self.maximumParameters)
         // The most that VACUUM needs.
         sqlite3_limit(self.handle, SQLITE_LIMIT_ATTACHED, 1)
-        // In KiB. A page that is not in the cache is in the WAL in memory, or in the system's memory; and the cache of an
-        // overlay is dropped as soon as another session commits.
-        try self.execute("PRAGMA cache_size = \(self.view == .overlay ? -512 : -1024)")
+        // In KiB. A page that is not in the cache is in the WAL in memory, or in the system's memory. Every session that
+        // writes has an overlay, whose cache is dropped as soon as another session commits; readers are few.
+        try self.execute("PRAGMA cache_size = \(self.view == .overlay ? -512 : -4096)")
         self.authorizer.install(on: self.handle)
         sqlite3_progress_handler(
             self.handle, Progress.interval,

@@ -83,6 +83,8 @@ final class Database: AlarmTarget {
     /// The sessions on it.
     let sessions: @Sendable () -> [EngineSession]
     let lane: Lane
+    /// Connections for reading that no session uses, the one that was used last at the end.
+    let idleReaders = Mutex<[Reader]>([])
     /// For a defect that tests plant.
     let sharedWriter = Mutex(SharedWriter())
     /// Told when a batch is decided and when a checkpoint has ended.
@@ -338,6 +340,7 @@ final class Database: AlarmTarget {
     /// Closes the file, if nothing has it open. If something has, the database goes on as it was.
     func close() -> Bool {
         self.doomOverlay(.leadershipLost)
+        self.closeIdleReaders()
         return self.pager.close()
     }
 }

@@ -1,11 +1,12 @@
 /// Asked by SQLite every so many steps of its machine whether a statement may go on.
 ///
-/// It belongs to a session; all but the flag is used by the thread that runs the session's slice.
+/// It belongs to a connection; all but the flag is used by the thread that uses the connection.
 final class Progress {
     /// Steps of SQLite's machine from one question to the next: some 10 to 20 µs.
     static let interval: Int32 = 1000
 
-    private let stopFlag: StopFlag
+    /// Says that the session which uses the connection shall stop.
+    var stopFlag: StopFlag
     private var used = 0
     private var budget: Int?
     /// Whether a statement was ended because it took longer than it may here.

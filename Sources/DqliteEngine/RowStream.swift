@@ -55,7 +55,7 @@ struct RowStream {
     /// Goes on as long as there are rows and the sink takes them.
     mutating func run<Encoder: RowsEncoder>(
         _: Encoder.Type, _ statement: Statement, _ sink: any ResponseSink, _ session: EngineSession,
-        _ core: SessionCore, _ preferredSize: Int
+        _ core: SessionCore, _ progress: Progress, _ preferredSize: Int
     ) -> End {
         let stopFlag = core.stopFlag
         while true {
@@ -63,7 +63,7 @@ struct RowStream {
             switch self.next {
             case .step:
                 if stopFlag.isSet { return .stopped }
-                if core.progress.isRunningLow { return .goesOnElsewhere }
+                if progress.isRunningLow { return .goesOnElsewhere }
                 let isFirst = !self.hasStepped
                 let result = statement.step()
                 guard result == SQLITE_ROW || result == SQLITE_DONE else { return .failed(ResultCode(result)) }

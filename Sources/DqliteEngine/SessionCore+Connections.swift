@@ -7,9 +7,10 @@ extension SessionCore {
     func openConnection(_ view: Connection.View, _ session: EngineSession) throws(EngineError) -> Connection {
         switch view {
         case .committed:
-            if let committed = self.committed { return committed }
+            if let reader = self.findReader() { return reader.connection }
             let connection = try self.connect(.committed)
-            self.committed = connection
+            self.reader = Reader(
+                connection: connection, statementCapacity: 4 * self.configuration.statementCacheCapacity)
             return connection
         case .overlay:
             if let overlay = self.overlay { return overlay }
@@ -33,12 +34,29 @@ extension SessionCore {
         return connection
     }
 
+    /// A connection on the committed view, if there is one: the session's, or one that nobody uses.
+    func findReader() -> Reader? {
+        if let reader = self.reader { return reader }
+        guard let reader = self.database.takeReader() else { return nil }
+        reader.connection.progress.stopFlag = self.stopFlag
+        reader.connection.authorizer.isStateless = self.isStateless
+        reader.connection.authorizer.isReadOnly = self.mode == .readOnly
+        self.reader = reader
+        return reader
+    }
+
+    /// Lets others use the connection on the committed view, whose statements have come to their end.
+    func giveBackReader() {
+        if let reader = self.reader.take() { self.database.giveBack(reader) }
+    }
+
     private func connect(_ view: Connection.View) throws(EngineError) -> Connection {
         let authorizer = Authorizer(
             isStateless: self.isStateless, isReadOnly: self.mode == .readOnly,
             maximumCacheSize: self.configuration.maximumCacheSize, view: view)
         return try Connection(
-            view, of: self.database.pager, authorizer: authorizer, progress: self.progress, limits: self.configuration)
+            view, of: self.database.pager, authorizer: authorizer, progress: Progress(stopFlag: self.stopFlag),
+            limits: self.configuration)
     }
 
     /// Whether the overlay that the connection is on was thrown away.
@@ -109,6 +127,7 @@ extension SessionCore {
 
     /// Goes on with the next statement on this view.
     func use(_ view: Connection.View, _ session: EngineSession) throws(EngineError) -> Connection {
+        if view == .overlay { self.giveBackReader() }
         let connection = try self.openConnection(view, session)
         self.execution?.view = view
         session.setHandle(connection.handle)
@@ -156,13 +175,25 @@ extension SessionCore {
         if revision == 0, !isLast { throw Self.nonemptyTail }
         let text = [UInt8](UnsafeRawBufferPointer(rebasing: request.sql[..<compiled.tail]))
         let prepared = StatementRegistry.Prepared(sql: text)
-        prepared[connection.view] = statement
+        self.keep(statement, of: prepared, on: connection.view)
         let number = self.registry.insert(prepared)
         return .finished(
             .statement(
                 StatementResponse(
                     databaseID: 0, statementID: number, parameterCount: UInt64(statement.parameterCount),
                     tailOffset: UInt64(isLast ? request.sql.count : compiled.tail))))
+    }
+
+    /// Keeps what a prepared statement was compiled to.
+    func keep(_ statement: Statement, of prepared: StatementRegistry.Prepared, on view: Connection.View) {
+        switch view {
+        case .overlay: prepared.overlay = statement
+        case .committed:
+            prepared.needsOverlay = statement.traits.contains(.needsOverlay)
+            if !prepared.needsOverlay, !statement.traits.contains(.isPragma) {
+                prepared.sql.withUnsafeBytes { self.reader?.statements.insert(statement, for: $0) }
+            }
+        }
     }
 
     func finalize(_ bytes: UnsafeRawBufferPointer, _ revision: UInt8) throws(EngineError) -> Answer {

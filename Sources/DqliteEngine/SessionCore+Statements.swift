@@ -58,7 +58,7 @@ extension SessionCore {
                     self.execution!.stage = .rows
                     return try self.streamRows(bytes, session, at: thread)
                 }
-                self.beginProgress(at: thread)
+                if let connection = self.connection { self.beginProgress(of: connection, at: thread) }
                 guard try self.runToEnd(session) else { return try self.tryAgain(bytes, session, at: thread) }
                 try self.endStatement(session)
                 // What is done is not interrupted any more.
@@ -97,13 +97,13 @@ extension SessionCore {
     /// Questions of SQLite whether to go on, after which a statement is too long for the caller's thread.
     private static let budgetOfCaller = 20
 
-    private func beginProgress(at thread: SliceThread) {
+    private func beginProgress(of connection: Connection, at thread: SliceThread) {
         if case .here = thread {
-            self.progress.begin(budget: Self.budgetOfCaller)
-            self.committed?.waits = false
+            connection.progress.begin(budget: Self.budgetOfCaller)
+            if connection.view == .committed { connection.waits = false }
         } else {
-            self.progress.begin(budget: nil)
-            if self.execution!.view == .committed { self.committed?.waits = true }
+            connection.progress.begin(budget: nil)
+            if connection.view == .committed { connection.waits = true }
         }
     }
 
@@ -143,13 +143,13 @@ extension SessionCore {
                 throw Self.unknownStatement(request.statementID)
             }
             self.execution!.prepared = prepared
-            if let statement = prepared[.committed], statement.traits.contains(.needsOverlay) { view = .overlay }
+            if prepared.needsOverlay { view = .overlay }
             return try self.findPrepared(prepared, view, session, at: thread)
         }
         let offset = self.execution!.offset
         guard offset < sql.count || code == .querySQL else { return .none }
         let text = UnsafeRawBufferPointer(rebasing: sql[offset...])
-        if view == .committed, let statement = self.committedCache.statement(for: text) {
+        if view == .committed, let statement = self.findReader()?.statements.statement(for: text) {
             if !statement.traits.contains(.needsOverlay) {
                 return try self.found(statement, tail: sql.count, on: .committed, session)
             }
@@ -167,7 +167,7 @@ extension SessionCore {
         do throws(EngineError) {
             statement = try self.compileNext(sql, on: try self.use(view, session), session)
         } catch {
-            guard view == .committed, self.committed?.authorizer.needsOverlay ?? false else { throw error }
+            guard view == .committed, self.reader?.connection.authorizer.needsOverlay ?? false else { throw error }
             view = .overlay
             statement = try self.compileNext(sql, on: try self.use(view, session), session)
         }
@@ -205,7 +205,7 @@ extension SessionCore {
         if isLast, !statement.traits.contains(.isPragma) {
             let text = UnsafeRawBufferPointer(rebasing: sql[offset...])
             switch connection.view {
-            case .committed: self.committedCache.insert(statement, for: text)
+            case .committed: self.reader?.statements.insert(statement, for: text)
             case .overlay: self.overlayCache.insert(statement, for: text)
             }
         }
@@ -216,15 +216,20 @@ extension SessionCore {
         _ prepared: StatementRegistry.Prepared, _ view: Connection.View, _ session: EngineSession,
         at thread: SliceThread
     ) throws(EngineError) -> Search {
-        if let statement = prepared[view], !statement.traits.contains(.isPragma) {
-            return try self.found(statement, tail: 0, on: view, session)
+        let found =
+            switch view {
+            case .overlay: prepared.overlay
+            case .committed: prepared.sql.withUnsafeBytes { self.findReader()?.statements.statement(for: $0) }
+            }
+        if let found, found.traits.isDisjoint(with: view == .overlay ? .isPragma : [.isPragma, .needsOverlay]) {
+            return try self.found(found, tail: 0, on: view, session)
         }
         switch thread {
         case .here, .lane, .completion: return .needsPool
         case .pool: break
         }
         let connection = try self.use(view, session)
-        prepared[view] = nil
+        if view == .overlay { prepared.overlay = nil }
         let result = prepared.sql.withUnsafeBytes { bytes -> Result<Statement.Compiled, EngineError> in
             do throws(EngineError) {
                 return .success(try self.compile(bytes, from: 0, on: connection, keep: true, session))
@@ -236,8 +241,8 @@ extension SessionCore {
             return try self.findPrepared(prepared, .overlay, session, at: thread)
         }
         guard let statement = try result.get().statement else { throw Self.emptyStatement }
-        prepared[view] = statement
-        if view == .committed, statement.traits.contains(.needsOverlay) {
+        self.keep(statement, of: prepared, on: view)
+        if view == .committed, prepared.needsOverlay {
             return try self.findPrepared(prepared, .overlay, session, at: thread)
         }
         self.execution!.statement = statement
@@ -247,10 +252,11 @@ extension SessionCore {
     /// Forgets what the statement was compiled to.
     private func forget(_ statement: Statement) {
         switch self.execution!.view {
-        case .committed: self.committedCache.remove(statement)
-        case .overlay: self.overlayCache.remove(statement)
+        case .committed: self.reader?.statements.remove(statement)
+        case .overlay:
+            self.overlayCache.remove(statement)
+            self.execution!.prepared?.overlay = nil
         }
-        self.execution!.prepared?[self.execution!.view] = nil
     }
 
     /// Sees to it that a statement that writes has the turn, and a database to write to.
@@ -433,7 +439,7 @@ extension SessionCore {
         case .committed: self.noteCommittedSnapshot()
         case .dropped(let loss), .unknown(let loss): throw loss.error(outcome: .notCommitted)
         }
-        self.beginProgress(at: thread)
+        self.beginProgress(of: connection, at: thread)
         defer { connection.authorizer.isVacuuming = false }
         connection.authorizer.isVacuuming = statement.traits.contains(.isVacuum)
         let sink = self.execution!.held ?? self.execution!.operation.sink
@@ -442,8 +448,10 @@ extension SessionCore {
         let partSize = self.configuration.partSize
         let end =
             switch self.encoding {
-            case .dqlite: stream.run(DqliteRowsEncoder.self, statement, sink, session, self, partSize)
-            case .protobuf: stream.run(ProtobufRowsEncoder.self, statement, sink, session, self, partSize)
+            case .dqlite:
+                stream.run(DqliteRowsEncoder.self, statement, sink, session, self, connection.progress, partSize)
+            case .protobuf:
+                stream.run(ProtobufRowsEncoder.self, statement, sink, session, self, connection.progress, partSize)
             }
         self.execution!.stream = stream
         if self.execution!.stream.columnsHaveChanged { self.forget(statement) }
@@ -480,7 +488,7 @@ extension SessionCore {
                 return try self.tryAgain(bytes, session, at: thread)
             }
             if case .here = thread, self.mayRunAnew(connection) {
-                if self.progress.wasCutShort { statement.isLong = true }
+                if connection.progress.wasCutShort { statement.isLong = true }
                 self.beginAnew()
                 sink.discardPart()
                 return .moves(.pool)
@@ -500,7 +508,7 @@ extension SessionCore {
     /// result has left.
     private func mayRunAnew(_ connection: Connection) -> Bool {
         let wouldHaveWaited = connection.takeWaitHit()
-        guard wouldHaveWaited || self.progress.wasCutShort, !self.stopFlag.isSet else { return false }
+        guard wouldHaveWaited || connection.progress.wasCutShort, !self.stopFlag.isSet else { return false }
         return self.execution!.stream.partsEnded == 0
     }
 }

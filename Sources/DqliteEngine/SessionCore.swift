@@ -1,8 +1,8 @@
 internal import CSQLite
 internal import DqliteProtocol
 
-/// What a session does on its connections: one on the committed view, for what only reads, and one on the overlay, for the
-/// rest.
+/// What a session does on its connections: one on the committed view, for what only reads, which it takes for a request and
+/// gives back, and one of its own on the overlay, for the rest.
 ///
 /// @unchecked: it is touched only by the thread that runs the session's slice, of which ``SessionStateMachine`` allows
 /// one at a time; the lock around the machine orders one slice before the next.
@@ -100,10 +100,9 @@ final class SessionCore: @unchecked Sendable {
     let isStateless: Bool
     let configuration: EngineConfiguration
     let stopFlag: StopFlag
-    let progress: Progress
 
-    var committed: Connection?
-    var committedCache: StatementCache
+    /// The connection on the committed view, which is the session's while a request uses it.
+    var reader: Reader?
     var overlay: Connection?
     var overlayCache: StatementCache
     /// Which overlay of the database the connection is on.
@@ -133,8 +132,6 @@ final class SessionCore: @unchecked Sendable {
         self.isStateless = isStateless
         self.configuration = configuration
         self.stopFlag = stopFlag
-        self.progress = Progress(stopFlag: stopFlag)
-        self.committedCache = StatementCache(capacity: configuration.statementCacheCapacity)
         self.overlayCache = StatementCache(capacity: configuration.statementCacheCapacity)
     }
 
@@ -151,7 +148,7 @@ final class SessionCore: @unchecked Sendable {
     var connection: Connection? {
         switch self.execution?.view {
         case .overlay: self.overlay
-        case .committed: self.committed
+        case .committed: self.reader?.connection
         case nil: nil
         }
     }
@@ -233,6 +230,7 @@ final class SessionCore: @unchecked Sendable {
         if !self.isInTransaction { self.snapshotIsCommitted = false }
         self.execution?.statement = nil
         self.execution?.ended = nil
+        self.giveBackReader()
         self.leaveTurnUnlessWriting(session)
         self.checkOverlay(session)
         // Who is told now need not be told again.
@@ -412,7 +410,7 @@ final class SessionCore: @unchecked Sendable {
 
     /// Ends what holds while a statement runs.
     private func allowChanges() {
-        self.committed?.authorizer.deniesChanges = false
+        self.reader?.connection.authorizer.deniesChanges = false
         self.overlay?.authorizer.deniesChanges = false
     }
 
@@ -445,13 +443,13 @@ final class SessionCore: @unchecked Sendable {
 
     func close(session: EngineSession) {
         self.execution = nil
-        self.committedCache.removeAll()
         self.overlayCache.removeAll()
         self.registry.removeAll()
         self.overlay?.rollBack()
         self.database.leaveTurn(session)
         self.holdsTurn = false
-        self.committed = nil
+        // A statement may be in the middle of it.
+        self.reader = nil
         self.dropOverlay(session)
     }
 

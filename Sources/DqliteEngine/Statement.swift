@@ -43,6 +43,8 @@ final class Statement {
     /// How many columns the result had when it was last run.
     private(set) var columnCount: Int
     private var columnTypes: [ColumnType] = []
+    /// Whether who runs it now makes a difference between declared types.
+    private var hasColumnTypes = false
     /// Whether it has taken longer than may be on the thread of a caller.
     var isLong = false
     /// How often SQLite had compiled it again when the types were read.
@@ -199,6 +201,7 @@ final class Statement {
         let count = Int(sqlite3_column_count(self.handle))
         let isSame = count == self.columnCount
         self.columnCount = count
+        self.hasColumnTypes = withTypes
         guard withTypes else { return isSame }
         let compilations = sqlite3_stmt_status(self.handle, SQLITE_STMTSTATUS_REPREPARE, 0)
         if compilations != self.compilations {
@@ -211,7 +214,7 @@ final class Statement {
         return isSame
     }
 
-    func columnType(_ column: Int) -> ColumnType { self.columnTypes.isEmpty ? .plain : self.columnTypes[column] }
+    func columnType(_ column: Int) -> ColumnType { self.hasColumnTypes ? self.columnTypes[column] : .plain }
 
     /// Name of a column, in memory of SQLite: valid until the statement is compiled again or finalized.
     func columnName(_ column: Int) -> UnsafeRawBufferPointer {

@@ -6,18 +6,20 @@
     internal import Darwin
 #endif
 
-/// The statements of a session that were compiled last, found by their SQL without copying it.
+/// The statements of a connection that were compiled last, found by their SQL without copying it.
 struct StatementCache {
     private struct Entry {
-        var hash: UInt64
         var sql: [UInt8]
         var statement: Statement
         var lastUse: UInt64
     }
 
     let capacity: Int
-    private var entries: [Entry] = []
+    /// By the hash of their SQL: of two texts with the same hash only one is kept.
+    private var entries: [UInt64: Entry] = [:]
     private var uses: UInt64 = 0
+    /// Bytes of the texts.
+    private var byteCount = 0
 
     init(capacity: Int) { self.capacity = max(0, capacity) }
 
@@ -25,48 +27,46 @@ struct StatementCache {
 
     /// The statement that was compiled from exactly these bytes.
     mutating func statement(for sql: UnsafeRawBufferPointer) -> Statement? {
-        guard !self.entries.isEmpty else { return nil }
-        let hash = Self.hash(sql)
-        for index in self.entries.indices where self.entries[index].hash == hash {
-            let isSame = self.entries[index].sql.withUnsafeBytes {
-                $0.count == sql.count && memcmp($0.baseAddress!, sql.baseAddress!, sql.count) == 0
-            }
-            guard isSame else { continue }
-            self.uses += 1
-            self.entries[index].lastUse = self.uses
-            return self.entries[index].statement
+        guard !self.entries.isEmpty, let index = self.entries.index(forKey: Self.hash(sql)) else { return nil }
+        let isSame = self.entries.values[index].sql.withUnsafeBytes {
+            $0.count == sql.count && memcmp($0.baseAddress!, sql.baseAddress!, sql.count) == 0
         }
-        return nil
+        guard isSame else { return nil }
+        self.uses += 1
+        self.entries.values[index].lastUse = self.uses
+        return self.entries.values[index].statement
     }
 
-    /// Keeps a statement; if the cache is full the one that was not used for longest goes.
+    /// Keeps a statement; those that were not used for longest go for it.
     mutating func insert(_ statement: Statement, for sql: UnsafeRawBufferPointer) {
-        // Large texts are rarely sent twice, and would be kept for nothing.
-        guard self.capacity > 0, !sql.isEmpty, sql.count <= Self.maximumLength else { return }
+        guard self.capacity > 0, !sql.isEmpty, sql.count <= Self.maximumBytes else { return }
+        let hash = Self.hash(sql)
+        self.remove(hash)
+        while self.entries.count >= self.capacity || self.byteCount + sql.count > Self.maximumBytes {
+            guard let oldest = self.entries.min(by: { $0.value.lastUse < $1.value.lastUse }) else { break }
+            self.remove(oldest.key)
+        }
         self.uses += 1
-        let entry = Entry(hash: Self.hash(sql), sql: Array(sql), statement: statement, lastUse: self.uses)
-        if self.entries.count < self.capacity {
-            self.entries.append(entry)
-            return
-        }
-        var oldest = 0
-        for index in self.entries.indices where self.entries[index].lastUse < self.entries[oldest].lastUse {
-            oldest = index
-        }
-        self.entries[oldest] = entry
+        self.entries[hash] = Entry(sql: Array(sql), statement: statement, lastUse: self.uses)
+        self.byteCount += sql.count
+    }
+
+    private mutating func remove(_ hash: UInt64) {
+        if let entry = self.entries.removeValue(forKey: hash) { self.byteCount -= entry.sql.count }
     }
 
     /// Forgets a statement.
     mutating func remove(_ statement: Statement) {
-        self.entries.removeAll { $0.statement === statement }
+        if let hash = self.entries.first(where: { $0.value.statement === statement })?.key { self.remove(hash) }
     }
 
-    mutating func removeAll() { self.entries.removeAll() }
+    mutating func removeAll() { self = StatementCache(capacity: self.capacity) }
 
-    /// The longest text, in bytes, that is kept.
-    static let maximumLength = 16_384
+    /// Bytes that the texts may have together.
+    static let maximumBytes = 1 << 20
 
-    /// FNV-1a, eight bytes at a time. Entries are few and compared whole, so that nothing is won by making two equal.
+    /// FNV-1a, eight bytes at a time. Texts are compared whole, so that who makes two equal wins nothing but that one is
+    /// compiled again.
     private static func hash(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325 ^ UInt64(bytes.count)
         var offset = 0

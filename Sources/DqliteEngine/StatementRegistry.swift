@@ -2,18 +2,14 @@
 struct StatementRegistry {
     /// A prepared statement.
     final class Prepared {
-        /// Its text, from which it is compiled for each of the session's connections.
+        /// Its text, from which it is compiled for each connection.
         let sql: [UInt8]
-        private var committed: Statement?
-        private var overlay: Statement?
+        /// Whether it can only run on the session's own connection.
+        var needsOverlay = false
+        /// As it is compiled for that; nil: it must be.
+        var overlay: Statement?
 
         init(sql: [UInt8]) { self.sql = sql }
-
-        /// As it is compiled for a view. nil: it must be.
-        subscript(view: Connection.View) -> Statement? {
-            get { view == .overlay ? self.overlay : self.committed }
-            set { if view == .overlay { self.overlay = newValue } else { self.committed = newValue } }
-        }
     }
 
     private var places: [Prepared?] = []
@@ -54,7 +50,7 @@ struct StatementRegistry {
 
     /// Drops what was compiled for the overlay, not the statements.
     mutating func forgetCompiled() {
-        for place in self.places { place?[.overlay] = nil }
+        for place in self.places { place?.overlay = nil }
     }
 
     mutating func removeAll() { self = StatementRegistry() }

@@ -1,0 +1,119 @@
+import DqliteProtocol
+import Synchronization
+import Testing
+
+@testable import DqliteEngine
+
+/// Sessions that read share connections, and notice nothing of it.
+@Suite("Connections for reading")
+struct EngineReaderTests {
+    private static let table = "CREATE TABLE t (a INTEGER PRIMARY KEY, b); INSERT INTO t VALUES (1, 'one'), (2, 'two')"
+
+    private func engine(_ change: (inout EngineConfiguration) -> Void = { _ in }) throws -> TestEngine {
+        let engine = try TestEngine(change)
+        try engine.session().exec(Self.table)
+        return engine
+    }
+
+    /// What is compiled on each of the idle connections.
+    private func idle(_ session: TestSession) -> [Int] {
+        session.session.database.idleReaders.withLock { $0.map(\.statements.count) }
+    }
+
+    @Test("who reads in turn reads on one connection, and what one has compiled serves all")
+    func oneForAll() throws {
+        let engine = try self.engine()
+        let sessions = try (0..<5).map { try engine.session("test", $0 % 2 == 0 ? .dqlite : .protobuf) }
+        for session in sessions {
+            #expect(try session.query("SELECT b FROM t WHERE a = ?", [.integer(2)]).rows == [[.text("two")]])
+            let prepared = try session.prepare("SELECT a FROM t WHERE b = ?").statementID
+            #expect(try session.query(prepared, [.text("one")]).rows == [[.integer(1)]])
+            #expect(try session.query(prepared).rows == [], "a parameter of the time before")
+        }
+        #expect(self.idle(sessions[0]) == [2])
+        for session in sessions { session.close() }
+        let late = try engine.session()
+        #expect(self.idle(late) == [2])
+    }
+
+    @Test("a result that is read slowly keeps its connection and its snapshot")
+    func slowReader() throws {
+        let engine = try self.engine { $0.partSize = 16 }
+        let (slow, other) = (try engine.session(), try engine.session())
+        let sink = CollectingSink(pausesAfterEachPart: true)
+        _ = try slow.startQuery("SELECT b FROM t ORDER BY a", sink: sink)
+        sink.wait { $0.pauses == 1 }
+        #expect(self.idle(other) == [])
+        try other.exec("UPDATE t SET b = 'new'")
+        #expect(try other.query("SELECT b FROM t ORDER BY a").rows == [[.text("new")], [.text("new")]])
+        #expect(self.idle(other) == [1])
+        while sink.now.end == nil {
+            let pauses = sink.now.pauses
+            slow.session.resume()
+            sink.wait { $0.end != nil || $0.pauses > pauses }
+        }
+        #expect(try slow.rows(of: sink).rows == [[.text("one")], [.text("two")]])
+        #expect(self.idle(other) == [1, 1])
+    }
+
+    @Test("as many stay open as may, whichever way the results ended")
+    func idleLimit() throws {
+        let engine = try self.engine {
+            $0.partSize = 16
+            $0.maximumIdleReaders = 2
+        }
+        let sessions = try (0..<4).map { _ in try engine.session() }
+        let sinks = sessions.map { _ in CollectingSink(pausesAfterEachPart: true) }
+        for (session, sink) in zip(sessions, sinks) {
+            _ = try session.startQuery("SELECT b FROM t", sink: sink)
+            sink.wait { $0.pauses == 1 }
+        }
+        sessions[0].close()
+        let other = try engine.session()
+        #expect(self.idle(other) == [1])
+        for (session, sink) in zip(sessions, sinks).dropFirst() {
+            session.session.interrupt()
+            #expect(sink.waitForEnd() == .failure(EngineError(code: 9, message: "interrupted")))
+        }
+        #expect(self.idle(other) == [1, 1])
+        #expect(try other.query("SELECT b FROM t").rows.count == 2)
+    }
+
+    @Test("what a session may not do another does not make possible")
+    func refusals() throws {
+        let engine = try self.engine()
+        let (full, stateless) = (try engine.session(), try engine.session(isStateless: true))
+        let reading = try engine.session("file:test?mode=ro")
+        for sql in ["PRAGMA foreign_keys = OFF", "PRAGMA query_only = OFF", "BEGIN", "SELECT count(*) FROM temp.t"] {
+            // Compiled for who may, it is there for others.
+            _ = try? full.query(sql)
+        }
+        #expect(failure { try stateless.query("PRAGMA foreign_keys = OFF") }?.message.contains("session") == true)
+        #expect(failure { try stateless.query("BEGIN") }?.message.contains("BEGIN needs a session") == true)
+        #expect(failure { try reading.query("PRAGMA query_only = OFF") }?.message.contains("mode=ro") == true)
+        // And the other way round.
+        let another = try engine.session()
+        _ = try another.query("PRAGMA foreign_keys = OFF")
+        #expect(try another.query("PRAGMA foreign_keys").rows == [[.integer(0)]])
+        #expect(try engine.session().query("PRAGMA foreign_keys").rows == [[.integer(1)]])
+    }
+
+    @Test("a session may have more statements prepared than a connection keeps compiled")
+    func manyStatements() throws {
+        let engine = try self.engine { $0.statementCacheCapacity = 1 }
+        let session = try engine.session()
+        let statements = try (0..<9).map { try session.prepare("SELECT b, \($0) FROM t WHERE a = ?").statementID }
+        for _ in 0..<2 {
+            for (number, statement) in statements.enumerated() {
+                let rows = try session.query(statement, [.integer(1)]).rows
+                #expect(rows == [[.text("one"), .integer(Int64(number))]])
+            }
+        }
+        #expect(self.idle(session) == [4])
+        // A long one too, which is longer than all that is kept.
+        let list = Array(repeating: "1", count: StatementCache.maximumBytes / 2).joined(separator: ",")
+        let long = try session.prepare("SELECT count(*) FROM t WHERE a IN (\(list))").statementID
+        #expect(try session.query(long).rows == [[.integer(1)]])
+        #expect(self.idle(session) == [4])
+    }
+}
