@@ -22,13 +22,26 @@ public final class EngineSession: Sendable {
     }
 
     /// What ``run(_:revision:request:timeout:requiresTransaction:sink:)`` was asked for.
-    struct Operation: Sendable {
-        var code: RequestCode
-        var revision: UInt8
-        var request: any RequestBytes
-        var requiresTransaction = false
-        var isCurrent = false
-        var sink: any ResponseSink
+    /// (A class, so that none of it is copied on its way.)
+    final class Operation: Sendable {
+        let code: RequestCode
+        let revision: UInt8
+        let request: any RequestBytes
+        let requiresTransaction: Bool
+        let isCurrent: Bool
+        let sink: any ResponseSink
+
+        init(
+            code: RequestCode, revision: UInt8, request: any RequestBytes, requiresTransaction: Bool, isCurrent: Bool,
+            sink: any ResponseSink
+        ) {
+            self.code = code
+            self.revision = revision
+            self.request = request
+            self.requiresTransaction = requiresTransaction
+            self.isCurrent = isCurrent
+            self.sink = sink
+        }
     }
 
     typealias Machine = SessionStateMachine<Operation>

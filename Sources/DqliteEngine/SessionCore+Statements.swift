@@ -8,9 +8,8 @@ extension SessionCore {
     func runStatements(
         _ bytes: UnsafeRawBufferPointer, _ session: EngineSession, at thread: SliceThread
     ) throws(EngineError) -> SliceEnd {
-        guard let operation = self.execution?.operation, let stage = self.execution?.stage else {
-            preconditionFailure("nothing to go on with")
-        }
+        let execution = self.running
+        let (operation, stage) = (execution.operation, execution.stage)
         // Only the rows remain: the request was read, and its parameters are bound.
         if case .rows = stage { return try self.streamRows(bytes, session, at: thread) }
         var request = try self.decodeStatementRequest(bytes, operation)
@@ -23,51 +22,51 @@ extension SessionCore {
                 if let overlay = self.overlay { sqlite3_set_last_insert_rowid(overlay.handle, 0) }
             }
             if let sql = request.sql { try self.check(sql: sql) }
-            self.execution?.stage = .compile
+            execution.stage = .compile
         }
         // A slice that goes on after a wait reads the parameters anew.
-        for _ in 0..<(self.execution?.consumed ?? 0) {
+        for _ in 0..<execution.consumed {
             do { _ = try request.parameters.next() } catch { throw Self.unreadable(error) }
         }
         while true {
             if self.stopFlag.isSet { throw self.stopped(session) }
-            switch self.execution!.stage {
+            switch execution.stage {
             case .begin, .compile:
                 // Some PRAGMAs do what they do while they are compiled.
-                if let sql = request.sql, !SQLText.isBlank(sql, from: self.execution!.offset) {
+                if let sql = request.sql, !SQLText.isBlank(sql, from: execution.offset) {
                     try self.checkTransaction()
                 }
                 switch try self.findStatement(request, session, at: thread) {
-                case .found: self.execution!.stage = .turn
+                case .found: execution.stage = .turn
                 case .none: return .finished(.result(self.result))
                 case .needsPool: return .moves(.pool)
                 }
             case .turn:
                 if let ticket = try self.takeTurn(session) {
-                    self.execution!.stage = .awaitsTurn
+                    execution.stage = .awaitsTurn
                     return .waitsForTurn(ticket)
                 }
-                self.execution!.stage = .ready
+                execution.stage = .ready
             case .awaitsTurn:
                 self.holdsTurn = true
-                self.execution!.stage = .turn
+                execution.stage = .turn
             case .ready:
                 if let place = self.place(from: thread) { return .moves(place) }
                 try self.bind(&request, session)
                 if operation.code == .query || operation.code == .querySQL {
-                    self.execution!.stage = .rows
+                    execution.stage = .rows
                     return try self.streamRows(bytes, session, at: thread)
                 }
                 if let connection = self.connection { self.beginProgress(of: connection, at: thread) }
                 guard try self.runToEnd(session) else { return try self.tryAgain(bytes, session, at: thread) }
                 try self.endStatement(session)
                 // What is done is not interrupted any more.
-                guard let sql = request.sql, self.execution!.tail < sql.count else {
+                guard let sql = request.sql, execution.tail < sql.count else {
                     return .finished(.result(self.result))
                 }
-                self.execution!.offset = self.execution!.tail
-                self.execution!.isSecondTry = false
-                self.execution!.stage = .compile
+                execution.offset = execution.tail
+                execution.isSecondTry = false
+                execution.stage = .compile
             case .rows:
                 return try self.streamRows(bytes, session, at: thread)
             case .committing, .replay:
@@ -80,6 +79,7 @@ extension SessionCore {
     ///
     /// Who has the turn runs in the lane; what only reads, anywhere, and on the caller's thread if it is short.
     private func place(from thread: SliceThread) -> SessionStateMachine<EngineSession.Operation>.Place? {
+        let execution = self.running
         if self.holdsTurn {
             if case .lane = thread { return nil }
             return .lane
@@ -89,7 +89,7 @@ extension SessionCore {
         // Reads do not hold up those who write.
         case .lane, .completion: return .pool
         case .here:
-            let isShort = self.execution!.view == .committed && !(self.execution!.statement?.isLong ?? true)
+            let isShort = execution.view == .committed && !(execution.statement?.isLong ?? true)
             return isShort ? nil : .pool
         }
     }
@@ -111,7 +111,7 @@ extension SessionCore {
     private var result: ResultResponse {
         var result =
             self.overlay?.result ?? ResultResponse(lastInsertRowID: self.lastInsertRowID, rowsAffected: 0)
-        if self.isStateless, !self.execution!.hasChangedRows { result.rowsAffected = 0 }
+        if self.isStateless, !self.running.hasChangedRows { result.rowsAffected = 0 }
         return result
     }
 
@@ -134,19 +134,20 @@ extension SessionCore {
     private func findStatement(
         _ request: StatementRequest, _ session: EngineSession, at thread: SliceThread
     ) throws(EngineError) -> Search {
-        let code = self.execution!.operation.code
+        let execution = self.running
+        let code = execution.operation.code
         // What is executed nearly always writes; what is queried nearly never does.
-        let isForOverlay = self.isPinned || code == .exec || code == .execSQL || self.execution!.needsOverlay
+        let isForOverlay = self.isPinned || code == .exec || code == .execSQL || execution.needsOverlay
         var view = isForOverlay ? Connection.View.overlay : .committed
         guard let sql = request.sql else {
             guard let prepared = self.registry[request.statementID] else {
                 throw Self.unknownStatement(request.statementID)
             }
-            self.execution!.prepared = prepared
+            execution.prepared = prepared
             if prepared.needsOverlay { view = .overlay }
             return try self.findPrepared(prepared, view, session, at: thread)
         }
-        let offset = self.execution!.offset
+        let offset = execution.offset
         guard offset < sql.count || code == .querySQL else { return .none }
         let text = UnsafeRawBufferPointer(rebasing: sql[offset...])
         if view == .committed, let statement = self.findReader()?.statements.statement(for: text) {
@@ -176,7 +177,7 @@ extension SessionCore {
             return .none
         }
         if view == .committed, statement.traits.contains(.needsOverlay) {
-            self.execution!.statement = nil
+            execution.statement = nil
             guard try self.compileNext(sql, on: try self.use(.overlay, session), session) != nil else { return .none }
         }
         return .found
@@ -185,9 +186,10 @@ extension SessionCore {
     private func found(
         _ statement: Statement, tail: Int, on view: Connection.View, _ session: EngineSession
     ) throws(EngineError) -> Search {
+        let execution = self.running
         _ = try self.use(view, session)
-        self.execution!.statement = statement
-        self.execution!.tail = tail
+        execution.statement = statement
+        execution.tail = tail
         return .found
     }
 
@@ -195,13 +197,14 @@ extension SessionCore {
     private func compileNext(
         _ sql: UnsafeRawBufferPointer, on connection: Connection, _ session: EngineSession
     ) throws(EngineError) -> Statement? {
-        let offset = self.execution!.offset
+        let execution = self.running
+        let offset = execution.offset
         let compiled = try self.compile(sql, from: offset, on: connection, keep: false, session)
         guard let statement = compiled.statement else { return nil }
         let isLast = SQLText.isBlank(sql, from: compiled.tail)
-        if !isLast, self.execution!.operation.code == .querySQL { throw Self.nonemptyTail }
-        self.execution!.statement = statement
-        self.execution!.tail = isLast ? sql.count : compiled.tail
+        if !isLast, execution.operation.code == .querySQL { throw Self.nonemptyTail }
+        execution.statement = statement
+        execution.tail = isLast ? sql.count : compiled.tail
         if isLast, !statement.traits.contains(.isPragma) {
             let text = UnsafeRawBufferPointer(rebasing: sql[offset...])
             switch connection.view {
@@ -216,6 +219,7 @@ extension SessionCore {
         _ prepared: StatementRegistry.Prepared, _ view: Connection.View, _ session: EngineSession,
         at thread: SliceThread
     ) throws(EngineError) -> Search {
+        let execution = self.running
         let found =
             switch view {
             case .overlay: prepared.overlay
@@ -245,17 +249,18 @@ extension SessionCore {
         if view == .committed, prepared.needsOverlay {
             return try self.findPrepared(prepared, .overlay, session, at: thread)
         }
-        self.execution!.statement = statement
+        execution.statement = statement
         return .found
     }
 
     /// Forgets what the statement was compiled to.
     private func forget(_ statement: Statement) {
-        switch self.execution!.view {
+        let execution = self.running
+        switch execution.view {
         case .committed: self.reader?.statements.remove(statement)
         case .overlay:
             self.overlayCache.remove(statement)
-            self.execution!.prepared?.overlay = nil
+            execution.prepared?.overlay = nil
         }
     }
 
@@ -263,8 +268,9 @@ extension SessionCore {
     ///
     /// - Returns: The ticket, if it has to wait.
     private func takeTurn(_ session: EngineSession) throws(EngineError) -> WriterQueue.Ticket? {
-        guard let statement = self.execution!.statement else { preconditionFailure("no statement to run") }
-        self.execution!.wasInTransaction = self.isInTransaction
+        let execution = self.running
+        guard let statement = execution.statement else { preconditionFailure("no statement to run") }
+        execution.wasInTransaction = self.isInTransaction
         guard statement.traits.contains(.writes) else { return nil }
         if self.mode == .readOnly {
             throw EngineError(
@@ -287,19 +293,20 @@ extension SessionCore {
     }
 
     private func bind(_ request: inout StatementRequest, _ session: EngineSession) throws(EngineError) {
-        guard let statement = self.execution!.statement, let connection = self.connection else {
+        let execution = self.running
+        guard let statement = execution.statement, let connection = self.connection else {
             preconditionFailure("no statement to run")
         }
-        let available = request.parameters.count - self.execution!.consumed
+        let available = request.parameters.count - execution.consumed
         // Of several statements each takes what it needs, and what is left at the end is ignored, as dqlite does it. A
         // single one that does not take all it was given is a mistake, and is refused before it runs.
-        let isSingle = request.sql.map { self.execution!.offset == 0 && self.execution!.tail == $0.count } ?? true
+        let isSingle = request.sql.map { execution.offset == 0 && execution.tail == $0.count } ?? true
         if isSingle, available > statement.parameterCount {
             throw Self.tooManyParameters(available, for: statement.parameterCount)
         }
         do {
-            self.execution!.taken = try statement.bind(&request.parameters, available: available)
-            self.execution!.consumed += self.execution!.taken
+            execution.taken = try statement.bind(&request.parameters, available: available)
+            execution.consumed += execution.taken
         } catch {
             switch error {
             case .wire(let error): throw Self.unreadable(error)
@@ -313,19 +320,19 @@ extension SessionCore {
         let traits = statement.traits
         // To begin or roll back a transaction shows nothing of the database.
         if connection.view == .overlay, !traits.contains(.isTransactionControl) || traits.contains(.mayCommit) {
-            self.execution!.sawOverlay = true
+            execution.sawOverlay = true
         }
         // What gives rows that show its own commit: they are held until that is made.
         if traits.contains(.writes), !traits.contains(.isTemporary), statement.columnCount > 0,
             connection.isInAutocommit
         {
-            self.execution!.held = HeldResult(limit: self.configuration.maximumHeldResult)
+            execution.held = HeldResult(limit: self.configuration.maximumHeldResult)
         }
         // What gives rows, and has changed something when its rows cannot be delivered, must be taken back alone.
         if traits.contains(.writes), statement.columnCount > 0, !traits.contains(.isPragma), !connection.isInAutocommit
         {
             try connection.execute("SAVEPOINT \(Self.savepoint)")
-            self.execution!.hasSavepoint = true
+            execution.hasSavepoint = true
         }
         connection.authorizer.refusal = nil
         connection.authorizer.needsOverlay = false
@@ -337,14 +344,15 @@ extension SessionCore {
     /// Whether the first step of a statement has failed because it would have written without the turn. It has done
     /// nothing yet; compiled once more it shows what it needs.
     private func lacksTurn(_ connection: Connection) -> Bool {
-        connection.authorizer.hasDeniedChange && !self.execution!.isSecondTry
+        connection.authorizer.hasDeniedChange && !self.running.isSecondTry
     }
 
     /// Whether a statement has met a PRAGMA inside of a SELECT, or a function that a view calls, which only the session's own
     /// connection can answer: compiled once more it runs there.
     private func turnsOutToNeedOverlay(_ connection: Connection) -> Bool {
-        guard connection.authorizer.needsOverlay, !self.execution!.needsOverlay else { return false }
-        self.execution!.needsOverlay = true
+        let execution = self.running
+        guard connection.authorizer.needsOverlay, !execution.needsOverlay else { return false }
+        execution.needsOverlay = true
         return true
     }
 
@@ -352,30 +360,33 @@ extension SessionCore {
     private func tryAgain(
         _ bytes: UnsafeRawBufferPointer, _ session: EngineSession, at thread: SliceThread
     ) throws(EngineError) -> SliceEnd {
+        let execution = self.running
         self.beginAnew()
-        if let statement = self.execution!.statement { self.forget(statement) }
-        self.execution!.statement = nil
-        self.execution!.isSecondTry = true
-        self.execution!.stage = .compile
+        if let statement = execution.statement { self.forget(statement) }
+        execution.statement = nil
+        execution.isSecondTry = true
+        execution.stage = .compile
         return try self.runStatements(bytes, session, at: thread)
     }
 
     /// Takes a statement back to where its parameters are bound.
     private func beginAnew() {
-        self.abandonStatement(self.execution!)
-        self.execution!.hasSavepoint = false
-        self.execution!.consumed -= self.execution!.taken
-        self.execution!.taken = 0
-        self.execution!.stream = RowStream()
-        self.execution!.held = nil
-        self.execution!.stage = .ready
+        let execution = self.running
+        self.abandonStatement(execution)
+        execution.hasSavepoint = false
+        execution.consumed -= execution.taken
+        execution.taken = 0
+        execution.stream = RowStream()
+        execution.held = nil
+        execution.stage = .ready
     }
 
     /// Runs a statement whose rows nobody wants.
     ///
     /// - Returns: false if it has to be tried again.
     private func runToEnd(_ session: EngineSession) throws(EngineError) -> Bool {
-        guard let statement = self.execution!.statement, let connection = self.connection else {
+        let execution = self.running
+        guard let statement = execution.statement, let connection = self.connection else {
             preconditionFailure("no statement to run")
         }
         defer { connection.authorizer.isVacuuming = false }
@@ -392,7 +403,7 @@ extension SessionCore {
             if statement.traits.isDisjoint(with: [.writes, .isPragma]) {
                 throw EngineError(
                     code: FailureCode.error, message: "rows yielded when none expected for EXEC request",
-                    outcome: self.execution!.hasCommitted ? .committed : .notCommitted)
+                    outcome: execution.hasCommitted ? .committed : .notCommitted)
             }
             if self.stopFlag.isSet { throw self.stopped(session) }
         }
@@ -400,26 +411,27 @@ extension SessionCore {
 
     /// Brings the connection into order after a statement that has come to its end.
     private func endStatement(_ session: EngineSession) throws(EngineError) {
-        guard let statement = self.execution!.statement, let connection = self.connection else { return }
+        let execution = self.running
+        guard let statement = execution.statement, let connection = self.connection else { return }
         statement.reset()
-        if self.execution!.hasSavepoint {
+        if execution.hasSavepoint {
             // It may be gone with its transaction.
             try? connection.execute("RELEASE \(Self.savepoint)")
-            self.execution!.hasSavepoint = false
+            execution.hasSavepoint = false
         }
         connection.authorizer.deniesChanges = false
         let traits = statement.traits
         // Who has not had the turn has written nothing.
         if connection.isInAutocommit, self.holdsTurn, !traits.isDisjoint(with: [.writes, .mayCommit]) {
-            self.execution!.hasCommitted = true
+            execution.hasCommitted = true
             // Nobody else has written since, for this session has the turn.
-            if self.execution!.firstCommit == nil, let sequence = connection.gate {
-                self.execution!.firstCommit = (self.generation, sequence)
+            if execution.firstCommit == nil, let sequence = connection.gate {
+                execution.firstCommit = (self.generation, sequence)
             }
         }
         if !traits.isDisjoint(with: [.isSetting, .changesTemporary]) { self.hasOwnState = true }
-        if traits.contains(.changesRows) { self.execution!.hasChangedRows = true }
-        self.execution!.statement = nil
+        if traits.contains(.changesRows) { execution.hasChangedRows = true }
+        execution.statement = nil
         if !self.isInTransaction { self.snapshotIsCommitted = false }
         try self.checkTurn()
         self.leaveTurnUnlessWriting(session)
@@ -429,11 +441,12 @@ extension SessionCore {
     private func streamRows(
         _ bytes: UnsafeRawBufferPointer, _ session: EngineSession, at thread: SliceThread
     ) throws(EngineError) -> SliceEnd {
-        guard let statement = self.execution!.statement ?? self.execution!.ended, let connection = self.connection
+        let execution = self.running
+        guard let statement = execution.statement ?? execution.ended, let connection = self.connection
         else {
             preconditionFailure("no statement to run")
         }
-        if let place = self.place(from: thread), self.execution!.ended == nil { return .moves(place) }
+        if let place = self.place(from: thread), execution.ended == nil { return .moves(place) }
         switch session.takeCommitOutcome() {
         case nil: break
         case .committed: self.noteCommittedSnapshot()
@@ -442,9 +455,9 @@ extension SessionCore {
         self.beginProgress(of: connection, at: thread)
         defer { connection.authorizer.isVacuuming = false }
         connection.authorizer.isVacuuming = statement.traits.contains(.isVacuum)
-        let sink = self.execution!.held ?? self.execution!.operation.sink
+        let sink = execution.held ?? execution.operation.sink
         // A copy, since the stream asks this object about the execution.
-        var stream = self.execution!.stream
+        var stream = execution.stream
         let partSize = self.configuration.partSize
         let end =
             switch self.encoding {
@@ -453,20 +466,20 @@ extension SessionCore {
             case .protobuf:
                 stream.run(ProtobufRowsEncoder.self, statement, sink, session, self, connection.progress, partSize)
             }
-        self.execution!.stream = stream
-        if self.execution!.stream.columnsHaveChanged { self.forget(statement) }
+        execution.stream = stream
+        if execution.stream.columnsHaveChanged { self.forget(statement) }
         switch end {
         case .statementEnded:
             // Before the end of the result is asked for: its reader may take its time, and what is committed is.
-            self.execution!.ended = statement
+            execution.ended = statement
             try self.endStatement(session)
             return try self.streamRows(bytes, session, at: thread)
         case .done:
-            guard let held = self.execution!.held else { return .finished(.rows) }
+            guard let held = execution.held else { return .finished(.rows) }
             held.end()
             return .finished(.heldRows(held))
         case .paused:
-            if let held = self.execution!.held {
+            if let held = execution.held {
                 throw EngineError(
                     code: FailureCode.tooBig,
                     message: "the rows of a statement that writes are kept until they are committed: at most "
@@ -480,10 +493,10 @@ extension SessionCore {
             return .moves(.pool)
         case .stopped: throw self.stopped(session)
         case .failed(let code):
-            if !self.execution!.stream.hasStepped, self.lacksTurn(connection) {
+            if !execution.stream.hasStepped, self.lacksTurn(connection) {
                 return try self.tryAgain(bytes, session, at: thread)
             }
-            if self.execution!.stream.partsEnded == 0, self.turnsOutToNeedOverlay(connection) {
+            if execution.stream.partsEnded == 0, self.turnsOutToNeedOverlay(connection) {
                 sink.discardPart()
                 return try self.tryAgain(bytes, session, at: thread)
             }
@@ -507,8 +520,9 @@ extension SessionCore {
     /// Whether a read has failed on the caller's thread only because it may not take long there, and nothing of its
     /// result has left.
     private func mayRunAnew(_ connection: Connection) -> Bool {
+        let execution = self.running
         let wouldHaveWaited = connection.takeWaitHit()
         guard wouldHaveWaited || connection.progress.wasCutShort, !self.stopFlag.isSet else { return false }
-        return self.execution!.stream.partsEnded == 0
+        return execution.stream.partsEnded == 0
     }
 }

@@ -153,6 +153,12 @@ final class SessionCore: @unchecked Sendable {
         }
     }
 
+    /// The operation that runs.
+    var running: Execution {
+        guard let execution = self.execution else { preconditionFailure("nothing to go on with") }
+        return execution
+    }
+
     // MARK: Slices
 
     func begin(_ operation: EngineSession.Operation) {
@@ -173,7 +179,7 @@ final class SessionCore: @unchecked Sendable {
     }
 
     func advance(session: EngineSession, at thread: SliceThread) -> SliceEnd {
-        guard let execution = self.execution else { preconditionFailure("nothing to go on with") }
+        let execution = self.running
         switch execution.stage {
         case .committing(let answer): return self.answerCommitted(answer, session)
         case .replay(let held, let part): return self.replay(held, from: part, session)
@@ -204,7 +210,7 @@ final class SessionCore: @unchecked Sendable {
     ///
     /// - Returns: The answer, or that it is held.
     private func settle(_ answer: Answer, _ session: EngineSession) -> SliceEnd {
-        guard let execution = self.execution else { preconditionFailure("nothing to end") }
+        let execution = self.running
         var answer = answer
         // What fails because the overlay is void has failed because of what made it so.
         let voidReason = self.overlayIsVoid ? self.database.lastLoss : nil

@@ -8,10 +8,17 @@
 
 /// The statements of a connection that were compiled last, found by their SQL without copying it.
 struct StatementCache {
-    private struct Entry {
-        var sql: [UInt8]
-        var statement: Statement
+    /// (A class, so that it is not copied to be looked at. It belongs to one cache.)
+    private final class Entry {
+        let sql: [UInt8]
+        let statement: Statement
         var lastUse: UInt64
+
+        init(sql: [UInt8], statement: Statement, lastUse: UInt64) {
+            self.sql = sql
+            self.statement = statement
+            self.lastUse = lastUse
+        }
     }
 
     let capacity: Int
@@ -27,14 +34,14 @@ struct StatementCache {
 
     /// The statement that was compiled from exactly these bytes.
     mutating func statement(for sql: UnsafeRawBufferPointer) -> Statement? {
-        guard !self.entries.isEmpty, let index = self.entries.index(forKey: Self.hash(sql)) else { return nil }
-        let isSame = self.entries.values[index].sql.withUnsafeBytes {
+        guard !self.entries.isEmpty, let entry = self.entries[Self.hash(sql)] else { return nil }
+        let isSame = entry.sql.withUnsafeBytes {
             $0.count == sql.count && memcmp($0.baseAddress!, sql.baseAddress!, sql.count) == 0
         }
         guard isSame else { return nil }
         self.uses += 1
-        self.entries.values[index].lastUse = self.uses
-        return self.entries.values[index].statement
+        entry.lastUse = self.uses
+        return entry.statement
     }
 
     /// Keeps a statement; those that were not used for longest go for it.
