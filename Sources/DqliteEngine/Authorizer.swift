@@ -174,6 +174,8 @@ final class Authorizer {
         ("edit", "a node starts no programs for its clients"),
         ("readfile", "the files of a node are not its clients'"),
         ("writefile", "the files of a node are not its clients'"),
+        // A SELECT that changes the connection, which others read on too; in some builds only.
+        ("icu_load_collation", "it changes the connection; a node's collations are SQLite's own"),
         ("lsmode", "the files of a node are not its clients'"),
         ("sqlite_log", "the log of the process is the node's"),
     ]

@@ -67,7 +67,7 @@ final class Connection {
         sqlite3_limit(self.handle, SQLITE_LIMIT_ATTACHED, 1)
         // In KiB. A page that is not in the cache is in the WAL in memory, or in the system's memory. Every session that
         // writes has an overlay, whose cache is dropped as soon as another session commits; readers are few.
-        try self.execute("PRAGMA cache_size = \(self.view == .overlay ? -512 : -4096)")
+        try self.execute("PRAGMA cache_size = \(self.view == .overlay ? -512 : -2048)")
         self.authorizer.install(on: self.handle)
         sqlite3_progress_handler(
             self.handle, Progress.interval,

@@ -83,8 +83,7 @@ final class Database: AlarmTarget {
     /// The sessions on it.
     let sessions: @Sendable () -> [EngineSession]
     let lane: Lane
-    /// Connections for reading that no session uses, the one that was used last at the end.
-    let idleReaders = Mutex<[Reader]>([])
+    let idleReaders = Mutex(IdleReaders())
     /// For a defect that tests plant.
     let sharedWriter = Mutex(SharedWriter())
     /// Told when a batch is decided and when a checkpoint has ended.
@@ -175,6 +174,7 @@ final class Database: AlarmTarget {
         if let deadline { self.callAgain(at: deadline) }
         for (session, expiry) in expired { session.turnExpired(expiry) }
         self.checkpointAlarm(now: now)
+        self.closeUnusedReaders(now: now)
         // Batches that could not be offered are offered again.
         if self.state.withLock({ $0.held != nil }) { self.lane.wake() }
     }

@@ -22,11 +22,14 @@ final class Progress {
     }
 
     /// Whether half of the budget is used: between two rows it is time to go on elsewhere.
-    var isRunningLow: Bool { self.budget.map { 2 * self.used >= $0 } ?? false }
+    var isRunningLow: Bool { self.budget.map { !self.isWithin($0) } ?? false }
+
+    /// Whether the statement is short enough for whom this many questions are the budget.
+    func isWithin(_ budget: Int) -> Bool { 2 * self.used < budget }
 
     private func count() -> Bool {
-        guard let budget = self.budget else { return true }
         self.used += 1
+        guard let budget = self.budget else { return true }
         if self.used < budget { return true }
         self.wasCutShort = true
         return false

@@ -1,3 +1,4 @@
+internal import DqliteRaft
 internal import Synchronization
 
 /// A connection on the committed view, and what was compiled for it.
@@ -7,34 +8,88 @@ internal import Synchronization
 ///
 /// @unchecked: it is touched only by the session that has taken it; the lock of the idle ones orders one before the next.
 final class Reader: @unchecked Sendable {
-    let connection: Connection
+    /// What was compiled for SQL text that came with a request, and for statements that sessions have prepared: who sends
+    /// ever other texts does not drive out what others have prepared. (Before the connection, so that they go first.)
     var statements: StatementCache
+    var prepared: StatementCache
+    let connection: Connection
 
     init(connection: Connection, statementCapacity: Int) {
-        self.connection = connection
         self.statements = StatementCache(capacity: statementCapacity)
+        self.prepared = StatementCache(capacity: statementCapacity)
+        self.connection = connection
     }
 }
 
+/// Connections for reading that no session uses.
+struct IdleReaders {
+    /// The one that was used last is at the end, and is taken first.
+    private(set) var readers: [Reader] = []
+    /// How many have not been used since they were looked at last.
+    private var unused = 0
+    /// When they are looked at next; nil: there was none so far.
+    var deadline: Instant?
+
+    mutating func take() -> Reader? {
+        let reader = self.readers.popLast()
+        self.unused = min(self.unused, self.readers.count)
+        return reader
+    }
+
+    mutating func add(_ reader: Reader) { self.readers.append(reader) }
+
+    /// Takes out those that have not been used since this was called last.
+    mutating func takeUnused() -> [Reader] {
+        let unused = Array(self.readers.prefix(self.unused))
+        self.readers.removeFirst(self.unused)
+        self.unused = self.readers.count
+        return unused
+    }
+
+    mutating func takeAll() -> [Reader] {
+        defer { (self.readers, self.unused) = ([], 0) }
+        return self.readers
+    }
+}
+
+// What is closed is closed outside of the lock: by the caller, as the last who has it.
 extension Database {
     /// Takes the idle connection for reading that was used last.
-    func takeReader() -> Reader? { self.idleReaders.withLock { $0.popLast() } }
+    func takeReader() -> Reader? { self.idleReaders.withLock { $0.take() } }
 
     /// Gives back a connection for reading. It is closed when enough of them are idle, and, as the last line of defence, if
     /// something is still open on it: others would be shown an old snapshot.
     func giveBack(_ reader: Reader) {
         guard reader.connection.isInAutocommit, !reader.connection.hasSnapshot else { return }
         let limit = self.parts.configuration.maximumIdleReaders
-        // What is closed is closed outside of the lock.
-        self.idleReaders.withLock { if $0.count < limit { $0.append(reader) } }
+        let isWatched = self.idleReaders.withLock { idle in
+            if idle.readers.count < limit { idle.add(reader) }
+            return idle.deadline != nil || idle.readers.isEmpty
+        }
+        if isWatched { return }
+        let deadline = self.parts.clock.now + Self.readerIdleLimit
+        self.idleReaders.withLock { $0.deadline = deadline }
+        self.callAgain(at: deadline)
+    }
+
+    /// Closes the connections for reading that have not been used for a while.
+    func closeUnusedReaders(now: Instant) {
+        let (unused, deadline) = self.idleReaders.withLock { idle -> ([Reader], Instant?) in
+            guard let deadline = idle.deadline, deadline <= now else { return ([], idle.deadline) }
+            let unused = idle.takeUnused()
+            idle.deadline = idle.readers.isEmpty ? nil : now + Self.readerIdleLimit
+            return (unused, idle.deadline)
+        }
+        if let deadline { self.callAgain(at: deadline) }
+        withExtendedLifetime(unused) {}
     }
 
     /// Closes the connections for reading that nobody uses.
     func closeIdleReaders() {
-        let readers = self.idleReaders.withLock { readers in
-            defer { readers = [] }
-            return readers
-        }
+        let readers = self.idleReaders.withLock { $0.takeAll() }
         withExtendedLifetime(readers) {}
     }
+
+    /// After between one and two times this a connection for reading that nobody uses is closed.
+    static let readerIdleLimit = Duration.seconds(30)
 }

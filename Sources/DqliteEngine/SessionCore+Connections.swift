@@ -10,7 +10,7 @@ extension SessionCore {
             if let reader = self.findReader() { return reader.connection }
             let connection = try self.connect(.committed)
             self.reader = Reader(
-                connection: connection, statementCapacity: 4 * self.configuration.statementCacheCapacity)
+                connection: connection, statementCapacity: 8 * min(self.configuration.statementCacheCapacity, 1 << 20))
             return connection
         case .overlay:
             if let overlay = self.overlay { return overlay }
@@ -127,7 +127,6 @@ extension SessionCore {
 
     /// Goes on with the next statement on this view.
     func use(_ view: Connection.View, _ session: EngineSession) throws(EngineError) -> Connection {
-        if view == .overlay { self.giveBackReader() }
         let connection = try self.openConnection(view, session)
         self.execution?.view = view
         session.setHandle(connection.handle)
@@ -191,7 +190,7 @@ extension SessionCore {
         case .committed:
             prepared.needsOverlay = statement.traits.contains(.needsOverlay)
             if !prepared.needsOverlay, !statement.traits.contains(.isPragma) {
-                prepared.sql.withUnsafeBytes { self.reader?.statements.insert(statement, for: $0) }
+                prepared.sql.withUnsafeBytes { self.reader?.prepared.insert(statement, for: $0) }
             }
         }
     }
@@ -206,6 +205,8 @@ extension SessionCore {
         _ sql: UnsafeRawBufferPointer, from start: Int, on connection: Connection, keep: Bool, _ session: EngineSession
     ) throws(EngineError) -> Statement.Compiled {
         if connection.view == .committed { connection.waits = true }
+        // Schemas are read while statements are compiled.
+        connection.progress.begin(budget: nil)
         do {
             let compiled = try Statement.compile(sql, from: start, on: connection, keep: keep)
             if let statement = compiled.statement, statement.traits.contains(.isSetting) { self.hasOwnState = true }

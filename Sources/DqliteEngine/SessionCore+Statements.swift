@@ -223,7 +223,7 @@ extension SessionCore {
         let found =
             switch view {
             case .overlay: prepared.overlay
-            case .committed: prepared.sql.withUnsafeBytes { self.findReader()?.statements.statement(for: $0) }
+            case .committed: prepared.sql.withUnsafeBytes { self.findReader()?.prepared.statement(for: $0) }
             }
         if let found, found.traits.isDisjoint(with: view == .overlay ? .isPragma : [.isPragma, .needsOverlay]) {
             return try self.found(found, tail: 0, on: view, session)
@@ -257,7 +257,9 @@ extension SessionCore {
     private func forget(_ statement: Statement) {
         let execution = self.running
         switch execution.view {
-        case .committed: self.reader?.statements.remove(statement)
+        case .committed:
+            self.reader?.statements.remove(statement)
+            self.reader?.prepared.remove(statement)
         case .overlay:
             self.overlayCache.remove(statement)
             execution.prepared?.overlay = nil
@@ -420,6 +422,8 @@ extension SessionCore {
             execution.hasSavepoint = false
         }
         connection.authorizer.deniesChanges = false
+        // What it is called with may make it long today, and short the next time.
+        if statement.isLong, connection.progress.isWithin(Self.budgetOfCaller) { statement.isLong = false }
         let traits = statement.traits
         // Who has not had the turn has written nothing.
         if connection.isInAutocommit, self.holdsTurn, !traits.isDisjoint(with: [.writes, .mayCommit]) {

@@ -202,6 +202,8 @@ final class SessionCore: @unchecked Sendable {
                 return .finished(.failure(error))
             }
         }
+        // Only now that nothing on the way here holds a statement of it any more.
+        if execution.view == .overlay { self.giveBackReader() }
         guard case .finished(let answer) = end else { return end }
         return self.settle(answer, session)
     }

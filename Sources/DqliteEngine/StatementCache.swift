@@ -46,7 +46,7 @@ struct StatementCache {
 
     /// Keeps a statement; those that were not used for longest go for it.
     mutating func insert(_ statement: Statement, for sql: UnsafeRawBufferPointer) {
-        guard self.capacity > 0, !sql.isEmpty, sql.count <= Self.maximumBytes else { return }
+        guard self.capacity > 0, !sql.isEmpty, sql.count <= Self.maximumLength else { return }
         let hash = Self.hash(sql)
         self.remove(hash)
         while self.entries.count >= self.capacity || self.byteCount + sql.count > Self.maximumBytes {
@@ -69,8 +69,9 @@ struct StatementCache {
 
     mutating func removeAll() { self = StatementCache(capacity: self.capacity) }
 
-    /// Bytes that the texts may have together.
+    /// Bytes that the texts may have together, and each of them.
     static let maximumBytes = 1 << 20
+    static let maximumLength = 256 << 10
 
     /// FNV-1a, eight bytes at a time. Texts are compared whole, so that who makes two equal wins nothing but that one is
     /// compiled again.

@@ -1,4 +1,5 @@
 import DqliteProtocol
+import Foundation
 import Synchronization
 import Testing
 
@@ -15,9 +16,9 @@ struct EngineReaderTests {
         return engine
     }
 
-    /// What is compiled on each of the idle connections.
+    /// How many statements are compiled on each of the idle connections.
     private func idle(_ session: TestSession) -> [Int] {
-        session.session.database.idleReaders.withLock { $0.map(\.statements.count) }
+        session.session.database.idleReaders.withLock { $0.readers.map { $0.statements.count + $0.prepared.count } }
     }
 
     @Test("who reads in turn reads on one connection, and what one has compiled serves all")
@@ -102,18 +103,53 @@ struct EngineReaderTests {
     func manyStatements() throws {
         let engine = try self.engine { $0.statementCacheCapacity = 1 }
         let session = try engine.session()
-        let statements = try (0..<9).map { try session.prepare("SELECT b, \($0) FROM t WHERE a = ?").statementID }
+        let statements = try (0..<17).map { try session.prepare("SELECT b, \($0) FROM t WHERE a = ?").statementID }
         for _ in 0..<2 {
             for (number, statement) in statements.enumerated() {
                 let rows = try session.query(statement, [.integer(1)]).rows
                 #expect(rows == [[.text("one"), .integer(Int64(number))]])
             }
         }
-        #expect(self.idle(session) == [4])
-        // A long one too, which is longer than all that is kept.
-        let list = Array(repeating: "1", count: StatementCache.maximumBytes / 2).joined(separator: ",")
+        #expect(self.idle(session) == [8])
+        // Others, however many, do not drive them out.
+        for number in 0..<20 { #expect(try session.query("SELECT \(number)").rows == [[.integer(Int64(number))]]) }
+        #expect(self.idle(session) == [16])
+        // A long one works too, although it is not kept.
+        let list = Array(repeating: "1", count: StatementCache.maximumLength).joined(separator: ",")
         let long = try session.prepare("SELECT count(*) FROM t WHERE a IN (\(list))").statementID
         #expect(try session.query(long).rows == [[.integer(1)]])
-        #expect(self.idle(session) == [4])
+        #expect(self.idle(session) == [16])
+    }
+
+    @Test("who finds out that it needs the session's own connection lets others have the shared one")
+    func movesOn() throws {
+        let engine = try self.engine()
+        let (one, two) = (try engine.session(), try engine.session())
+        #expect(try one.query("SELECT foreign_keys FROM pragma_foreign_keys").rows == [[.integer(1)]])
+        #expect(self.idle(two).count == 1)
+        // Its turn to write is taken: it waits, and keeps from nobody what it does not need.
+        try two.exec("BEGIN IMMEDIATE")
+        let sink = try one.startQuery("INSERT INTO t (b) VALUES ('three') RETURNING a")
+        one.waitUntilQueued()
+        let limit = ContinuousClock.now + .seconds(30)
+        while self.idle(two).isEmpty, ContinuousClock.now < limit { sched_yield() }
+        #expect(self.idle(two).count == 1)
+        try two.exec("ROLLBACK")
+        #expect(try one.rows(of: sink).rows == [[.integer(3)]])
+    }
+
+    @Test("a statement that was long once is not taken for long for ever")
+    func shortAgain() throws {
+        let engine = try self.engine { $0.runsShortReadsOnCaller = true }
+        let session = try engine.session()
+        let sql = """
+            WITH RECURSIVE c (x) AS (VALUES (1) UNION ALL SELECT x + 1 FROM c WHERE x < ?) SELECT count(*) FROM c
+            """
+        for count in [1, 1_000_000, 1, 1] {
+            #expect(try session.query(sql, [.integer(Int64(count))]).rows == [[.integer(Int64(count))]])
+        }
+        // On the caller's thread it has ended when the call returns.
+        let sink = try session.startQuery(sql, [.integer(1)])
+        #expect(sink.now.end == .rows)
     }
 }

@@ -43,4 +43,45 @@ import Testing
         engine.log.commit()
         #expect(sink.now.end == .result(.init(lastInsertRowID: 0, rowsAffected: 0)))
     }
+
+    @Test("connections for reading that nobody has used for a while are closed, and others are not")
+    func closesUnusedReaders() throws {
+        let time = Time()
+        let engine = try TestEngine {
+            $0.time = { time.now }
+            $0.partSize = 16
+        }
+        defer { engine.engine.abandon() }
+        let sessions = [try engine.session(), try engine.session()]
+        let database = sessions[0].session.database
+        func idle() -> Int { database.idleReaders.withLock { $0.readers.count } }
+        func read(_ sessions: [TestSession]) throws {
+            let sinks = try sessions.map {
+                try $0.startQuery("VALUES (1), (2)", sink: CollectingSink(pausesAfterEachPart: true))
+            }
+            for _ in 0..<3 {
+                Self.work(engine.engine)
+                for session in sessions { session.session.resume() }
+            }
+            for sink in sinks { #expect(sink.now.end == .rows) }
+        }
+        func wait() {
+            time.pass(Database.readerIdleLimit)
+            engine.engine.ring()
+            Self.work(engine.engine)
+        }
+        try read(sessions)
+        #expect(idle() == 2)
+        // Both were used since they were opened; then one is.
+        wait()
+        #expect(idle() == 2)
+        try read([sessions[0]])
+        wait()
+        #expect(idle() == 1)
+        wait()
+        #expect(idle() == 0)
+        wait()
+        try read(sessions)
+        #expect(idle() == 2)
+    }
 }
