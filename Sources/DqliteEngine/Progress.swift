@@ -15,8 +15,10 @@ final class Progress {
     init(stopFlag: StopFlag) { self.stopFlag = stopFlag }
 
     /// From now on a statement may take this many questions; nil: as many as it likes.
-    func begin(budget: Int?) {
-        self.used = 0
+    ///
+    /// - Parameter isContinued: Whether what it has taken before counts too.
+    func begin(budget: Int?, isContinued: Bool = false) {
+        if !isContinued { self.used = 0 }
         self.budget = budget
         self.wasCutShort = false
     }

@@ -102,7 +102,7 @@ extension SessionCore {
             connection.progress.begin(budget: Self.budgetOfCaller)
             if connection.view == .committed { connection.waits = false }
         } else {
-            connection.progress.begin(budget: nil)
+            connection.progress.begin(budget: nil, isContinued: self.running.stream.hasStepped)
             if connection.view == .committed { connection.waits = true }
         }
     }
@@ -423,7 +423,7 @@ extension SessionCore {
         }
         connection.authorizer.deniesChanges = false
         // What it is called with may make it long today, and short the next time.
-        if statement.isLong, connection.progress.isWithin(Self.budgetOfCaller) { statement.isLong = false }
+        statement.isLong = !connection.progress.isWithin(Self.budgetOfCaller)
         let traits = statement.traits
         // Who has not had the turn has written nothing.
         if connection.isInAutocommit, self.holdsTurn, !traits.isDisjoint(with: [.writes, .mayCommit]) {
