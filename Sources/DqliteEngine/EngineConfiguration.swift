@@ -29,7 +29,7 @@ public struct EngineConfiguration: Sendable {
     public var maximumIdleWriters = 256
     /// Connections for reading of a database that are kept when no session is using them: sessions share them. Those that
     /// were not used for half a minute or more are closed, however few they are.
-    public var maximumIdleReaders = 64
+    public var maximumIdleReaders = 32
     /// Bytes of rows of a statement that writes, and is a transaction of its own: they are kept until it is committed.
     public var maximumHeldResult = 16 << 20
     /// How long a writer waits for those before it, before it fails with SQLITE_BUSY (5).
@@ -56,8 +56,8 @@ public struct EngineConfiguration: Sendable {
     /// all the same, and occupy their thread meanwhile.
     public var maximumValueSize: Int = 64 << 20
     /// Statements that a session's connection for writing keeps compiled for SQL text that comes again. A connection for
-    /// reading, which sessions share, keeps eight times as many, and as many again that are prepared; what is prepared beyond
-    /// that is compiled again when it is used. SQL of more than 256 KiB is compiled each time.
+    /// reading, which sessions share, keeps four times as many, and as many again that are prepared; what is prepared beyond
+    /// that, or has more than 256 KiB, is compiled again when it reads.
     public var statementCacheCapacity: Int = 64
     /// How long a transaction may be open. Then it is rolled back, and the session's next request fails with
     /// SQLITE_ABORT_ROLLBACK (516). What runs as a transaction of its own is bounded by the request's timeout only.

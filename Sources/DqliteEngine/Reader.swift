@@ -27,7 +27,7 @@ struct IdleReaders {
     private(set) var readers: [Reader] = []
     /// How many have not been used since they were looked at last.
     private var unused = 0
-    /// When they are looked at next; nil: there was none so far.
+    /// When they are looked at next; nil: there was none when that was asked last.
     var deadline: Instant?
 
     mutating func take() -> Reader? {
@@ -81,13 +81,29 @@ extension Database {
             return (unused, idle.deadline)
         }
         if let deadline { self.callAgain(at: deadline) }
-        withExtendedLifetime(unused) {}
+        // Not on the clock's thread: what they have compiled may be much.
+        if !unused.isEmpty { _ = self.parts.pool.submit(Closing(unused), isOptional: false) }
     }
 
     /// Closes the connections for reading that nobody uses.
     func closeIdleReaders() {
         let readers = self.idleReaders.withLock { $0.takeAll() }
         withExtendedLifetime(readers) {}
+    }
+
+    /// Closes connections on a thread of the pool.
+    private final class Closing: Job {
+        private let readers: Mutex<[Reader]>
+
+        init(_ readers: [Reader]) { self.readers = Mutex(readers) }
+
+        func runJob() {
+            let readers = self.readers.withLock { readers in
+                defer { readers = [] }
+                return readers
+            }
+            withExtendedLifetime(readers) {}
+        }
     }
 
     /// After between one and two times this a connection for reading that nobody uses is closed.

@@ -10,7 +10,7 @@ extension SessionCore {
             if let reader = self.findReader() { return reader.connection }
             let connection = try self.connect(.committed)
             self.reader = Reader(
-                connection: connection, statementCapacity: 8 * min(self.configuration.statementCacheCapacity, 1 << 20))
+                connection: connection, statementCapacity: 4 * min(self.configuration.statementCacheCapacity, 1 << 20))
             return connection
         case .overlay:
             if let overlay = self.overlay { return overlay }

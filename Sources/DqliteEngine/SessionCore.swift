@@ -203,7 +203,15 @@ final class SessionCore: @unchecked Sendable {
             }
         }
         // Only now that nothing on the way here holds a statement of it any more.
-        if execution.view == .overlay { self.giveBackReader() }
+        if execution.view == .overlay {
+            self.giveBackReader()
+        } else if case .moves = end, !execution.stream.hasStepped {
+            // Who waits for a thread keeps nothing from others: it is found again there.
+            execution.statement = nil
+            execution.stage = .compile
+            session.setHandle(nil)
+            self.giveBackReader()
+        }
         guard case .finished(let answer) = end else { return end }
         return self.settle(answer, session)
     }

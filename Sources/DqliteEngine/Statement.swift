@@ -45,7 +45,7 @@ final class Statement {
     private var columnTypes: [ColumnType] = []
     /// Whether who runs it now makes a difference between declared types.
     private var hasColumnTypes = false
-    /// Whether it has taken longer than may be on the thread of a caller.
+    /// Whether it has taken longer, the last time, than may be on the thread of a caller.
     var isLong = false
     /// How often SQLite had compiled it again when the types were read.
     private var compilations: Int32 = -1

@@ -110,15 +110,15 @@ struct EngineReaderTests {
                 #expect(rows == [[.text("one"), .integer(Int64(number))]])
             }
         }
-        #expect(self.idle(session) == [8])
+        #expect(self.idle(session) == [4])
         // Others, however many, do not drive them out.
         for number in 0..<20 { #expect(try session.query("SELECT \(number)").rows == [[.integer(Int64(number))]]) }
-        #expect(self.idle(session) == [16])
+        #expect(self.idle(session) == [8])
         // A long one works too, although it is not kept.
         let list = Array(repeating: "1", count: StatementCache.maximumLength).joined(separator: ",")
         let long = try session.prepare("SELECT count(*) FROM t WHERE a IN (\(list))").statementID
         #expect(try session.query(long).rows == [[.integer(1)]])
-        #expect(self.idle(session) == [16])
+        #expect(self.idle(session) == [8])
     }
 
     @Test("who finds out that it needs the session's own connection lets others have the shared one")
