@@ -4,6 +4,19 @@ import DqliteProtocol
 import DqliteRaft
 import Logging
 import NIOCore
+import Synchronization
+
+/// The term in which Raft leads, for who asks without the driver's lock; zero: it does not.
+///
+/// It is said before the applier can be told, so that whoever hears that this node serves finds that it does.
+final class LeadingTerm: Sendable {
+    private let value = Atomic<UInt64>(0)
+
+    var term: UInt64 {
+        get { self.value.load(ordering: .acquiring) }
+        set { self.value.store(newValue, ordering: .releasing) }
+    }
+}
 
 /// Raft, its storage, and who waits for what: used under the driver's lock only.
 struct RaftCore {
@@ -33,6 +46,7 @@ struct RaftCore {
     let log: Log
     let transport: any RaftTransport
     let applier: Applier
+    let leading: LeadingTerm
     let commitTimeout: Duration
     /// How long a leader that has handed over waits to hear who leads.
     let handoverTimeout: Duration
@@ -182,7 +196,7 @@ struct RaftCore {
     }
 
     /// The term that this node leads in, as far as the engine knows or will be told.
-    private(set) var leadingTerm: Term?
+    private(set) var leadingTerm: Term? { didSet { self.leading.term = self.leadingTerm?.rawValue ?? 0 } }
 
     private mutating func updateView(_ outcome: inout Outcome) {
         let isNews =

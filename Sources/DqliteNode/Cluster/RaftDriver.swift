@@ -58,8 +58,7 @@ final class RaftDriver: Replicator {
     private let core: Mutex<RaftCore>
     private let inbox: Inbox
     private let published: Mutex<ClusterView>
-    /// The term in which Raft leads; zero: it does not.
-    private let leadingTerm = Atomic<UInt64>(0)
+    private let leading = LeadingTerm()
     /// When the lease ends, in nanoseconds of the clock.
     private let leaseEnd = Atomic<Int64>(.min)
     /// Whether the driver's thread knows of a member that waits to catch up.
@@ -99,7 +98,7 @@ final class RaftDriver: Replicator {
         self.core = Mutex(
             RaftCore(
                 raft: raft, storage: storage, log: log, transport: transport, applier: self.applier,
-                commitTimeout: commitTimeout,
+                leading: self.leading, commitTimeout: commitTimeout,
                 handoverTimeout: settings.tickInterval * (2 * settings.electionTicks), logger: logger))
         self.published = Mutex(ClusterView())
     }
@@ -188,7 +187,6 @@ final class RaftDriver: Replicator {
     private func finish(_ core: inout RaftCore, _ outcome: inout RaftCore.Outcome, mayWait: Bool) {
         core.process(&outcome, mayWait: mayWait)
         outcome.catchUp = (core.raft.waitsToCatchUp, core.raft.catchUpSent, core.proposedSize)
-        self.leadingTerm.store(core.leadingTerm?.rawValue ?? 0, ordering: .releasing)
         self.leaseEnd.store(core.raft.leaseEnd?.nanoseconds ?? .min, ordering: .releasing)
     }
 
@@ -298,7 +296,7 @@ final class RaftDriver: Replicator {
 
 extension RaftDriver: Cluster {
     var isServing: Bool {
-        let term = self.leadingTerm.load(ordering: .acquiring)
+        let term = self.leading.term
         return term != 0 && term == self.applier.term
     }
 

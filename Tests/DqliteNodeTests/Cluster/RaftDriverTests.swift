@@ -98,6 +98,7 @@ import Testing
 
         let (goOn, accepted, isDone, all) = await onOwnThread { () -> (Bool, Int, Bool, Int) in
             leads.withLock { while !isLeading.withLock({ $0 }) { leads.wait() } }
+            if !driver.isServing { Issue.record("it was said that the node serves, and it does not") }
             let term = driver.view.term
             // From here on no file can be made; one that is ready can be used.
             files.set(.held)
