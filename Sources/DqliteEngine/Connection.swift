@@ -23,7 +23,7 @@ final class Connection {
 
     /// - Parameter limits: What statements may be and do; nil for the engine's own.
     init(
-        _ view: View, of pager: Pager, authorizer: Authorizer, progress: Progress, limits: EngineConfiguration?
+        _ view: View, of pager: Pager, authorizer: Authorizer, stopFlag: StopFlag, limits: EngineConfiguration?
     ) throws(EngineError) {
         var handle: OpaquePointer?
         let result = rp_connection_open(pager.handle, view == .overlay ? RP_OVERLAY : RP_COMMITTED, &handle)
@@ -36,7 +36,7 @@ final class Connection {
         self.handle = handle
         self.view = view
         self.authorizer = authorizer
-        self.progress = progress
+        self.progress = Progress(stopFlag: stopFlag)
         self.defects = limits?.defects ?? []
         if let limits { self.limit(limits) }
         try self.configure()

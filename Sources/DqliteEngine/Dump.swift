@@ -31,7 +31,7 @@ final class Dump: Job {
     private func copy() throws(EngineError) -> [UInt8] {
         let authorizer = Authorizer(isStateless: true, isReadOnly: true, maximumCacheSize: 0, view: .committed)
         let connection = try Connection(
-            .committed, of: self.database.pager, authorizer: authorizer, progress: Progress(stopFlag: StopFlag()),
+            .committed, of: self.database.pager, authorizer: authorizer, stopFlag: StopFlag(),
             limits: nil)
         // One snapshot for the size and for the pages.
         try connection.execute("BEGIN; SELECT count(*) FROM sqlite_schema")

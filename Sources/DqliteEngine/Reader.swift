@@ -6,7 +6,8 @@ internal import Synchronization
 /// Sessions share these, each for as long as a request takes: what only reads leaves nothing behind on a connection, so
 /// that it may be anybody's. Pages and statements that all ask for are so in memory once, and near.
 ///
-/// @unchecked: it is touched only by the session that has taken it; the lock of the idle ones orders one before the next.
+/// @unchecked: it is touched only by who has taken it out of the idle ones, a session's slice or the job that closes it, and
+/// is given back last of all; their lock orders one before the next.
 final class Reader: @unchecked Sendable {
     /// What was compiled for SQL text that came with a request, and for statements that sessions have prepared: who sends
     /// ever other texts does not drive out what others have prepared. (Before the connection, so that they go first.)
@@ -87,23 +88,16 @@ extension Database {
 
     /// Closes the connections for reading that nobody uses.
     func closeIdleReaders() {
-        let readers = self.idleReaders.withLock { $0.takeAll() }
-        withExtendedLifetime(readers) {}
+        _ = self.idleReaders.withLock { $0.takeAll() }
     }
 
     /// Closes connections on a thread of the pool.
     private final class Closing: Job {
-        private let readers: Mutex<[Reader]>
+        private let readers: Mutex<[Reader]?>
 
         init(_ readers: [Reader]) { self.readers = Mutex(readers) }
 
-        func runJob() {
-            let readers = self.readers.withLock { readers in
-                defer { readers = [] }
-                return readers
-            }
-            withExtendedLifetime(readers) {}
-        }
+        func runJob() { _ = self.readers.withLock { $0.take() } }
     }
 
     /// After between one and two times this a connection for reading that nobody uses is closed.

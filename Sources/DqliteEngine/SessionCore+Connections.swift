@@ -55,7 +55,7 @@ extension SessionCore {
             isStateless: self.isStateless, isReadOnly: self.mode == .readOnly,
             maximumCacheSize: self.configuration.maximumCacheSize, view: view)
         return try Connection(
-            view, of: self.database.pager, authorizer: authorizer, progress: Progress(stopFlag: self.stopFlag),
+            view, of: self.database.pager, authorizer: authorizer, stopFlag: self.stopFlag,
             limits: self.configuration)
     }
 

@@ -57,8 +57,9 @@ extension SessionCore {
                     execution.stage = .rows
                     return try self.streamRows(bytes, session, at: thread)
                 }
-                if let connection = self.connection { self.beginProgress(of: connection, at: thread) }
-                guard try self.runToEnd(session) else { return try self.tryAgain(bytes, session, at: thread) }
+                guard try self.runToEnd(session, at: thread) else {
+                    return try self.tryAgain(bytes, session, at: thread)
+                }
                 try self.endStatement(session)
                 // What is done is not interrupted any more.
                 guard let sql = request.sql, execution.tail < sql.count else {
@@ -98,13 +99,13 @@ extension SessionCore {
     private static let budgetOfCaller = 20
 
     private func beginProgress(of connection: Connection, at thread: SliceThread) {
-        if case .here = thread {
+        let isBrief = if case .here = thread { true } else { false }
+        if isBrief {
             connection.progress.begin(budget: Self.budgetOfCaller)
-            if connection.view == .committed { connection.waits = false }
         } else {
             connection.progress.begin(budget: nil, isContinued: self.running.stream.hasStepped)
-            if connection.view == .committed { connection.waits = true }
         }
+        if connection.view == .committed { connection.waits = !isBrief }
     }
 
     /// The numbers that answer Exec and ExecSQL. Without a session they are the request's own.
@@ -225,7 +226,7 @@ extension SessionCore {
             case .overlay: prepared.overlay
             case .committed: prepared.sql.withUnsafeBytes { self.findReader()?.prepared.statement(for: $0) }
             }
-        if let found, found.traits.isDisjoint(with: view == .overlay ? .isPragma : [.isPragma, .needsOverlay]) {
+        if let found, !found.traits.contains(.isPragma) {
             return try self.found(found, tail: 0, on: view, session)
         }
         switch thread {
@@ -386,11 +387,12 @@ extension SessionCore {
     /// Runs a statement whose rows nobody wants.
     ///
     /// - Returns: false if it has to be tried again.
-    private func runToEnd(_ session: EngineSession) throws(EngineError) -> Bool {
+    private func runToEnd(_ session: EngineSession, at thread: SliceThread) throws(EngineError) -> Bool {
         let execution = self.running
         guard let statement = execution.statement, let connection = self.connection else {
             preconditionFailure("no statement to run")
         }
+        self.beginProgress(of: connection, at: thread)
         defer { connection.authorizer.isVacuuming = false }
         var isFirst = true
         while true {
@@ -524,9 +526,8 @@ extension SessionCore {
     /// Whether a read has failed on the caller's thread only because it may not take long there, and nothing of its
     /// result has left.
     private func mayRunAnew(_ connection: Connection) -> Bool {
-        let execution = self.running
         let wouldHaveWaited = connection.takeWaitHit()
         guard wouldHaveWaited || connection.progress.wasCutShort, !self.stopFlag.isSet else { return false }
-        return execution.stream.partsEnded == 0
+        return self.running.stream.partsEnded == 0
     }
 }

@@ -244,8 +244,8 @@ final class SessionCore: @unchecked Sendable {
         self.allowChanges()
         let gate = self.gate(of: execution, isFailure: { if case .failure = answer { true } else { false } }())
         if !self.isInTransaction { self.snapshotIsCommitted = false }
-        self.execution?.statement = nil
-        self.execution?.ended = nil
+        execution.statement = nil
+        execution.ended = nil
         self.giveBackReader()
         self.leaveTurnUnlessWriting(session)
         self.checkOverlay(session)

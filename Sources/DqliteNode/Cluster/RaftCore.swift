@@ -6,15 +6,19 @@ import Logging
 import NIOCore
 import Synchronization
 
-/// The term in which Raft leads, for who asks without the driver's lock; zero: it does not.
+/// The term in which Raft leads, as far as the engine knows or will be told, also for who asks without the driver's lock.
 ///
 /// It is said before the applier can be told, so that whoever hears that this node serves finds that it does.
 final class LeadingTerm: Sendable {
     private let value = Atomic<UInt64>(0)
 
-    var term: UInt64 {
-        get { self.value.load(ordering: .acquiring) }
-        set { self.value.store(newValue, ordering: .releasing) }
+    /// nil: it does not lead.
+    var term: Term? {
+        get {
+            let value = self.value.load(ordering: .acquiring)
+            return value == 0 ? nil : Term(value)
+        }
+        set { self.value.store(newValue?.rawValue ?? 0, ordering: .releasing) }
     }
 }
 
@@ -177,8 +181,8 @@ struct RaftCore {
     }
 
     private mutating func roleChanged(_ state: SoftState, _ outcome: inout Outcome) {
-        if let lost = self.leadingTerm, state.role != .leader || state.term != lost {
-            self.leadingTerm = nil
+        if let lost = self.leading.term, state.role != .leader || state.term != lost {
+            self.leading.term = nil
             self.applier.append(.stepDown(self.proposals.map(\.completion)))
             self.proposals.removeAll()
             self.heard = [:]
@@ -188,15 +192,12 @@ struct RaftCore {
                 outcome.done.append { change.done(.failure(.leadershipLost)) }
             }
         }
-        if state.role == .leader { self.leadingTerm = state.term }
+        if state.role == .leader { self.leading.term = state.term }
         if let handover = self.handover, state.role != .leader, state.leader != nil || !handover.isUnderWay {
             self.handover = nil
             outcome.done.append { handover.done(handover.isUnderWay ? .success(()) : .failure(.notLeader)) }
         }
     }
-
-    /// The term that this node leads in, as far as the engine knows or will be told.
-    private(set) var leadingTerm: Term? { didSet { self.leading.term = self.leadingTerm?.rawValue ?? 0 } }
 
     private mutating func updateView(_ outcome: inout Outcome) {
         let isNews =

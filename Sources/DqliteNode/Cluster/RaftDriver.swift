@@ -296,8 +296,8 @@ final class RaftDriver: Replicator {
 
 extension RaftDriver: Cluster {
     var isServing: Bool {
-        let term = self.leading.term
-        return term != 0 && term == self.applier.term
+        guard let term = self.leading.term else { return false }
+        return term.rawValue == self.applier.term
     }
 
     var view: ClusterView { self.published.withLock { $0 } }
